@@ -1,0 +1,4 @@
+"""Stub: replaced below."""
+
+
+class Names: ...

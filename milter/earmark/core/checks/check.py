@@ -1,0 +1,50 @@
+"""What a check is: a value that names its stage and origin, what it asks, and what it finds in the answers.
+
+There are two kinds, and the types keep the header wall: an EnvelopeCheck is handed an Envelope, from which no way leads to
+the message; only a MessageCheck sees the Transaction. A check decides nothing.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from earmark.core.evidence import Facts, Finding, Origin, Question, Stage
+from earmark.core.mail import Envelope, Transaction
+from earmark.core.policy import Knobs
+
+
+def no_relief(_question: Question, _knobs: Knobs) -> int:
+    """Return 0: no answer to this question could help the sender."""
+    return 0
+
+
+@dataclass(frozen=True, slots=True)
+class EnvelopeCheck:
+    """A check of the connection or the envelope. Its findings count towards a refusal and towards a mark."""
+
+    name: str
+    """Also the name of its section in the policy files."""
+    stage: Stage
+    """From this stage on it has what it needs: CONNECT, HELO or MAIL."""
+    origin: Origin
+    knobs: type[Any]
+    wants: Callable[[Envelope, Facts, Knobs], Iterable[Question]]
+    examine: Callable[[Envelope, Facts, Knobs], Iterable[Finding]]
+    relief: Callable[[Question, Knobs], int] = no_relief
+    """The lowest score, 0 or less, that an answer to this question could bring: what an unknown must be credited with."""
+
+
+@dataclass(frozen=True, slots=True)
+class MessageCheck:
+    """A check of what the message claims. Its findings count towards a mark only."""
+
+    name: str
+    stage: Stage
+    """EOH or EOM."""
+    origin: Origin
+    knobs: type[Any]
+    wants: Callable[[Transaction, Facts, Knobs], Iterable[Question]]
+    examine: Callable[[Transaction, Facts, Knobs], Iterable[Finding]]
+
+
+Check = EnvelopeCheck | MessageCheck

@@ -1,0 +1,168 @@
+"""Mail as SMTP shows it: Client, Address, Envelope, Header, Message, Transaction (RFC 5321, RFC 5598).
+
+Everything a sender may choose has been decoded by `core.text.decoded`, except header fields, which stay bytes.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
+from typing import NamedTuple
+
+from earmark.core.text import decoded
+
+
+class Address(NamedTuple):
+    """A mailbox (RFC 5321 section 4.1.2)."""
+
+    text: str
+    """As the client gave it, without the angle brackets."""
+    local: str
+    domain: str
+    """Lower case, as an A-label where it can be, without a final dot; "" where there is none."""
+
+    @property
+    def is_null(self) -> bool:
+        """True for the null reverse-path `<>` (RFC 5321 section 4.5.5)."""
+        return not self.text
+
+
+NULL_SENDER = Address("", "", "")
+
+
+def domain_key(domain: str) -> str:
+    """Return the form in which domains are compared: A-label, lower case, no final dot.
+
+    What cannot be an A-label (RFC 5890) is compared as it stands. Never raises.
+    """
+    domain = domain.strip().rstrip(".").lower()
+    if domain.isascii():
+        return domain
+    try:
+        return domain[:255].encode("idna").decode("ascii")
+    except UnicodeError:
+        return domain
+
+
+def parse_path(raw: bytes) -> Address:
+    """Read a reverse-path or forward-path as an MTA hands it on: `<a@b>`, quoted local parts, source routes. Never raises."""
+    text = decoded(raw).strip()
+    if text.startswith("<") and text.endswith(">"):
+        text = text[1:-1]
+    mailbox = text
+    if mailbox.startswith("@") and ":" in mailbox:  # source route, RFC 5321 appendix C: @h1,@h2:a@d
+        mailbox = mailbox.partition(":")[2]
+    local, at, domain = mailbox.rpartition("@")
+    if not at:
+        return Address(text, mailbox, "")
+    return Address(text, local, domain_key(domain))
+
+
+def parse_address_text(text: str) -> str:
+    """Return an IP address in its one canonical text form, or "" where `text` is none.
+
+    IPv4 inside IPv6 (`::ffff:192.0.2.1`) is the IPv4 address that it means; a zone id is dropped.
+    """
+    try:
+        address = ip_address(text.partition("%")[0])
+    except ValueError:
+        return ""
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+        address = address.ipv4_mapped
+    return str(address)
+
+
+class Client(NamedTuple):
+    """The host that opened the connection."""
+
+    address: str
+    """Canonical text; "" where the MTA gave none (a local socket, an unknown family)."""
+    port: int = 0
+
+
+class Site(NamedTuple):
+    """The receiving side, as server.toml describes it."""
+
+    names: frozenset[str] = frozenset()
+    """Our own host names, as `domain_key` writes them."""
+    addresses: frozenset[str] = frozenset()
+    """Our own addresses, canonical."""
+    domains: frozenset[str] = frozenset()
+    """The domains that we receive mail for, as `domain_key` writes them."""
+    networks: tuple[IPv4Network | IPv6Network, ...] = ()
+    """Our own networks, loopback among them: sessions from there are exempt."""
+    relays: tuple[IPv4Network | IPv6Network, ...] = ()
+    """Hosts that hand over mail for us, such as a backup MX: never refused, their Received line is believed."""
+
+
+def within(address: str, networks: tuple[IPv4Network | IPv6Network, ...]) -> bool:
+    """Return whether an address (canonical text) stands in one of the networks. False for what is no address."""
+    if not address or not networks:
+        return False
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return False
+    return any(parsed in network for network in networks)
+
+
+@dataclass(slots=True)
+class Envelope:
+    """What SMTP has shown before DATA. It has no way to the message: the header wall (docs/design.md, promise 1)."""
+
+    client: Client
+    site: Site
+    helo: str | None = None
+    """The argument of HELO or EHLO; None before or without one."""
+    sender: Address = NULL_SENDER
+    at: float = 0.0
+    """When MAIL was said (before it: when the client connected), seconds since the epoch."""
+    exempt: str = ""
+    """Why neither connection, envelope nor path are held against this session; "" where they are."""
+    relay: str = ""
+    """Which of our own relays hands this over; "" for everybody else. A relay is never refused for what it passes on."""
+
+
+class Hop(NamedTuple):
+    """One Received field (RFC 5321 section 4.4), as far as it can be read and believed. Every text is printable."""
+
+    address: str
+    """The client that it names, canonical; "" where none can be believed."""
+    helo: str
+    rdns: str
+    by: str
+    protocol: str
+    """The word after `with`, such as "ESMTPSA"."""
+    authenticated: bool
+    """The line says that its client authenticated (RFC 3848 protocols, "Authenticated sender", and their kin)."""
+    trusted: bool
+    """It was written by ourselves or by one of our own relays."""
+    why: str
+    """Why it is trusted or not."""
+    handed_over: bool = False
+    """Its client is the one that handed the message to one of our own relays."""
+
+
+class Header(NamedTuple):
+    """One header field, as received: bytes, the value with its folding and its leading space."""
+
+    name: bytes
+    value: bytes
+
+
+@dataclass(slots=True)
+class Message:
+    """The message as far as the core sees it: its header. The body never enters the core."""
+
+    headers: Sequence[Header] = ()
+    hops: Sequence[Hop] = ()
+    """The Received chain, newest first, as `core.received.read_chain` reads it."""
+    truncated: bool = False
+    """The limits on header count or bytes left something out."""
+
+
+@dataclass(slots=True)
+class Transaction:
+    """One mail transaction: the envelope and, from DATA on, the message."""
+
+    envelope: Envelope
+    message: Message

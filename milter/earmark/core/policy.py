@@ -1,0 +1,93 @@
+"""Policies as values: what one recipient domain wants, all of them, and how a recipient finds its own."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+from earmark.core.evidence import Points
+from earmark.core.mail import Address, Site
+
+Knobs = Any
+"""The frozen dataclass beside a check; only that check knows its type."""
+
+
+class Mode(StrEnum):
+    """How far a policy may go. The milder of the server's and the domain's holds."""
+
+    OBSERVE = "observe"
+    MARK = "mark"
+    ENFORCE = "enforce"
+
+
+class OnError(StrEnum):
+    """What an unanswered question does by itself."""
+
+    STAMP = "stamp"
+    MARK = "mark"
+    DEFER = "defer"
+
+
+class Place(NamedTuple):
+    """Where a setting was made."""
+
+    file: str
+    line: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Policy:
+    """What one recipient domain wants, compiled at load; compared by identity."""
+
+    name: str
+    """The domain or pattern that it was written for; "default" for everybody else."""
+    mode: Mode
+    on_error: OnError
+    refuse_at: Points
+    mark_at: Points
+    subject_tag: str
+    """Put before the Subject of marked mail; "" for none."""
+    help_url: str
+    """Ends the text of refusals; "" for none."""
+    knobs: Mapping[str, Knobs]
+    """By the name of the check."""
+    places: Mapping[str, Place] = field(default_factory=dict)
+    """By setting, such as "listings.weights.ZEN_SBL": the file and line in force."""
+    refuses: bool = True
+    """False for postmaster and abuse, which are never refused."""
+
+
+_ALWAYS_REACHABLE = frozenset({"postmaster", "abuse"})
+
+
+class PolicySet:
+    """All policies of a generation, and how a recipient finds its own."""
+
+    def __init__(self, default: Policy, domains: Mapping[str, Policy], site: Site = Site()) -> None:
+        """`domains` is keyed by domain, or by pattern such as "*.example.org", as `domain_key` writes them."""
+        self.default = default
+        self.domains = domains
+        self.site = site
+        self.all = tuple(dict.fromkeys((default, *domains.values())))
+        """Every distinct policy: what may be asked before the recipient is known."""
+        self._unrefusing = {policy: replace(policy, refuses=False) for policy in self.all}
+
+    def find(self, recipient: Address) -> Policy:
+        """Return the recipient's policy: its domain's, else that of the nearest pattern above it, else the default.
+
+        For postmaster (RFC 5321 section 4.5.1) and abuse (RFC 2142) it is the same policy with refusals off.
+        """
+        policy = self._of_domain(recipient.domain)
+        if recipient.local.partition("+")[0].lower() in _ALWAYS_REACHABLE:
+            return self._unrefusing[policy]
+        return policy
+
+    def _of_domain(self, domain: str) -> Policy:
+        policy = self.domains.get(domain)
+        while policy is None and domain:
+            domain = domain.partition(".")[2]
+            policy = self.domains.get(f"*.{domain}")
+        return policy or self.default

@@ -1,0 +1,111 @@
+"""What a verdict writes into the message: SpamAssassin's header fields, our trace field, the subject tag.
+
+Fields of our names that come from outside are removed from the last to the first: removal by index from the first would let
+the next one slip into the removed one's place (CVE-2022-48521 is that mistake).
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+from earmark.core.evidence import points_text
+from earmark.core.mail import Header, Transaction
+from earmark.core.phrase import question_subject
+from earmark.core.policy import Policy
+from earmark.core.subject import tagged_subject
+from earmark.core.text import printable
+from earmark.core.verdict import Action, ChangeHeader, Edit, InsertHeader, Outcome, RemoveHeader, Verdict
+
+_OURS = (b"x-spam-", b"x-earmark")
+_LEVEL_AT_MOST = 50
+_LINE = 76
+_FIELD_AT_MOST = 1200
+
+
+class Trace(NamedTuple):
+    """What the trace field says of how the verdict came about."""
+
+    verdict_id: str
+    generation: str
+
+
+def edits(txn: Transaction, verdict: Verdict, policies: Sequence[Policy], trace: Trace) -> tuple[Edit, ...]:
+    """Return the edits in the order in which they are to be made. `policies` go with the verdict's outcomes, in order.
+
+    An exempt session's own header stays as it is: nothing is removed there.
+    """
+    found = () if txn.envelope.exempt else tuple(_removals(txn.message.headers))
+    return (*found, *_subject(txn, verdict, policies), *_fields(verdict, policies, trace))
+
+
+def _removals(headers: Sequence[Header]) -> Iterator[RemoveHeader]:
+    seen: dict[bytes, int] = {}
+    found: list[RemoveHeader] = []
+    for header in headers:
+        name = header.name.strip().lower()
+        if name.startswith(_OURS):
+            seen[name] = seen.get(name, 0) + 1
+            found.append(RemoveHeader(printable(header.name.strip().decode("latin-1"), 200), seen[name]))
+    return reversed(found)
+
+
+def _fields(verdict: Verdict, policies: Sequence[Policy], trace: Trace) -> Iterator[InsertHeader]:
+    """Yield the fields; each is inserted on top, so the last one ends up first."""
+    outcomes = verdict.outcomes
+    if not outcomes:
+        return
+    mildest, policy = min(zip(outcomes, policies, strict=True), key=lambda pair: (pair[0].action, pair[0].mark_score))
+    lowest = min(outcome.mark_score for outcome in outcomes)
+    yield InsertHeader("X-Earmark", _trace_value(verdict, trace))
+    names = [finding.name for finding in mildest.findings]
+    word = "Yes" if verdict.action >= Action.MARK else "No"
+    score, required = points_text(lowest), points_text(policy.mark_at)
+    yield InsertHeader("X-Spam-Status", _folded(f"{word}, score={score} required={required} tests=", names or ["none"]))
+    yield InsertHeader("X-Spam-Level", "*" * max(0, min(lowest // 100, _LEVEL_AT_MOST)))
+    yield InsertHeader("X-Spam-Score", points_text(lowest))
+    if verdict.action >= Action.MARK:
+        yield InsertHeader("X-Spam-Flag", "YES")
+
+
+def _trace_value(verdict: Verdict, trace: Trace) -> str:
+    parts = ["v=1", f"id={trace.verdict_id}", f"gen={trace.generation[:12]}"]
+    unknown = unchecked(verdict.outcomes)
+    would = min((outcome.would for outcome in verdict.outcomes), default=Action.ACCEPT)
+    if would > verdict.action:
+        parts.append(f"would={would.word}")
+    return "; ".join(parts) if not unknown else _folded("; ".join(parts) + "; unchecked=", unknown)
+
+
+def unchecked(outcomes: Iterable[Outcome]) -> list[str]:
+    """Return the names of all that was asked and not answered, sorted."""
+    return sorted({question_subject(question) for outcome in outcomes for question in outcome.unknown})
+
+
+def _folded(start: str, names: Sequence[str]) -> str:
+    """Return `start` and the names joined by commas, folded with LF and tab at 76 columns, and cut where it grows too long."""
+    lines, line, used = [], start, len(start)
+    for position, name in enumerate(names):
+        piece = printable(name, 100) + ("," if position < len(names) - 1 else "")
+        used += len(piece)
+        if used > _FIELD_AT_MOST:
+            line += "..."
+            break
+        if len(line) + len(piece) > _LINE:
+            lines.append(line)
+            line = "\t"
+        line += piece
+    return "\n".join([*lines, line])
+
+
+def _subject(txn: Transaction, verdict: Verdict, policies: Sequence[Policy]) -> Iterator[Edit]:
+    """Tag the Subject where the message is marked and every policy asks for the same tag."""
+    tags = {policy.subject_tag for policy in policies}
+    if verdict.action < Action.MARK or len(tags) != 1 or "" in tags:
+        return
+    tag = tags.pop()
+    subjects = [header.value for header in txn.message.headers if header.name.strip().lower() == b"subject"]
+    if not subjects:
+        yield InsertHeader("Subject", tag)
+    for index, value in enumerate(subjects, start=1):
+        changed = tagged_subject(tag, value)
+        if changed is not None:
+            yield ChangeHeader("Subject", index, changed)

@@ -1,0 +1,154 @@
+"""DNS lists (RFC 5782) as values: a Zone, its code book, and the reading of its answers."""
+
+from collections.abc import Iterable, Sequence
+from enum import StrEnum
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from typing import NamedTuple
+
+from earmark.core.evidence import Points, Status
+
+# Addresses that no list is asked about. The documentation ranges (192.0.2.0/24, 198.51.100.0/24, 203.0.113.0/24,
+# 2001:db8::/32) count as public here, since tests and examples use them. Source: the IANA special-purpose registries.
+_NOT_ASKED_4 = tuple(
+    ip_network(text)
+    for text in (
+        "0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12",
+        "192.0.0.0/24", "192.88.99.0/24", "192.168.0.0/16", "198.18.0.0/15", "224.0.0.0/4", "240.0.0.0/4",
+    )
+)  # fmt: skip
+_NOT_ASKED_6 = tuple(
+    ip_network(text)
+    for text in (
+        "::/8", "64:ff9b::/96", "64:ff9b:1::/48", "100::/64", "2001::/23", "2002::/16", "fc00::/7", "fe80::/10",
+        "fec0::/10", "ff00::/8",
+    )
+)  # fmt: skip
+
+
+def is_public(address: str) -> bool:
+    """Return whether a list may be asked about this address (canonical text)."""
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return False
+    table = _NOT_ASKED_4 if parsed.version == 4 else _NOT_ASKED_6
+    return not any(parsed in network for network in table)
+
+
+def reversed_name(address: str) -> str:
+    """Return the labels under which a list has this address (RFC 5782 sections 2.1 and 2.4). Raises ValueError."""
+    parsed: IPv4Address | IPv6Address = ip_address(address)
+    if parsed.version == 4:
+        return ".".join(reversed(address.split(".")))
+    return ".".join(reversed(parsed.exploded.replace(":", "")))
+
+
+class ZoneKind(StrEnum):
+    """What a listing means."""
+
+    BLOCK = "block"
+    ALLOW = "allow"
+
+
+class Code(NamedTuple):
+    """One entry of a code book: which answers it stands for and what they mean.
+
+    An answer matches when `(answer & mask)` lies between `low` and `high`; an exact code has mask 0xffffffff and low equal
+    to high.
+    """
+
+    symbol: str
+    """The finding's name, such as "ZEN_SBL"."""
+    low: int
+    high: int
+    mask: int
+    score: Points
+    """Weight on the connection; positive in a block list, negative in an allow list."""
+    meaning: str
+    scope: str
+    """What is listed: "address", "network", "policy" (PBL-like: addresses that should not send directly)."""
+    deep: bool
+    """Whether it counts for a hop deeper than the handing-over client."""
+
+    def matches(self, answer: int) -> bool:
+        """Return whether the answer, as a 32-bit number, is one that this entry stands for."""
+        return self.low <= (answer & self.mask) <= self.high
+
+
+class ErrorCode(NamedTuple):
+    """An answer by which the list says that it will not answer, not that something is listed."""
+
+    low: int
+    high: int
+    meaning: str
+
+
+class Zone(NamedTuple):
+    """A DNS list: who runs it, what it may be asked, and what its answers mean. Data from rules/zones.toml."""
+
+    name: str
+    owner: str
+    """Lists of one owner, or with one data source, count once: the heaviest."""
+    kind: ZoneKind
+    codes: tuple[Code, ...]
+    errors: tuple[ErrorCode, ...] = ()
+    connection: bool = True
+    """May be asked about the connecting client."""
+    received: bool = False
+    """May be asked about hops of the Received chain."""
+    ipv4: bool = True
+    ipv6: bool = False
+    timeout: float = 5.0
+    """Seconds after which a look-up is given up."""
+    terms: str = ""
+    review: str = ""
+    """The date, as YYYY-MM-DD, by which somebody should look at this entry again."""
+
+    def takes(self, address: str) -> bool:
+        """Return whether the zone has a list for this family of addresses."""
+        return self.ipv6 if ":" in address else self.ipv4
+
+    def entries(self, answers: Iterable[str]) -> tuple[Code, ...]:
+        """Return the code book's entries for these answers, each once, in the book's order."""
+        numbers = [int(IPv4Address(answer)) for answer in answers]
+        return tuple(code for code in self.codes if any(code.matches(number) for number in numbers))
+
+
+_GENERIC_ERRORS = 0x7FFFFF00  # 127.255.255.0/24
+
+
+def read_answer(zone: Zone, answers: Sequence[str]) -> tuple[Status, tuple[str, ...], str]:
+    """Return what a zone's A records mean: status, the codes that count, and why where nothing can be said.
+
+    An error code (127.255.255.0/24 in every zone, others as the code book says) spoils the whole answer: a list that
+    refuses us says nothing else of worth. An answer outside 127.0.0.0/8 (the resolver rewrites, or the list's domain was
+    lost) and a code that the book does not know are passed over where a known code stands beside them. None is a listing.
+    """
+    listed, odd = [], []
+    for answer in answers:
+        number = int(IPv4Address(answer))
+        refusal = _refusal(zone, number)
+        if refusal:
+            return Status.TEMPERROR, (), f"error code {answer}: {refusal}"
+        if any(code.matches(number) for code in zone.codes):
+            listed.append(answer)
+        else:
+            odd.append(answer)
+    if listed:
+        return (Status.PASS if zone.kind is ZoneKind.ALLOW else Status.FAIL), tuple(sorted(listed)), ""
+    if odd:
+        return Status.TEMPERROR, (), _odd_answer(odd[0])
+    return Status.NONE, (), ""
+
+
+def _refusal(zone: Zone, number: int) -> str:
+    for error in zone.errors:
+        if error.low <= number <= error.high:
+            return error.meaning
+    return "the list refuses to answer this resolver" if number & 0xFFFFFF00 == _GENERIC_ERRORS else ""
+
+
+def _odd_answer(answer: str) -> str:
+    if answer.startswith("127."):
+        return f"code {answer} is not in the code book"
+    return f"answer {answer} is outside 127.0.0.0/8: rewritten by the resolver, or the list is gone"
