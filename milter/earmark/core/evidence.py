@@ -6,7 +6,7 @@ A Fact is the answer. A look-up that failed is a Fact too, with status TEMPERROR
 
 from collections.abc import Mapping
 from enum import IntEnum, StrEnum
-from typing import Literal, NamedTuple, NewType, cast
+from typing import Literal, NamedTuple, NewType
 
 Points = NewType("Points", int)
 """A score in hundredths of a point; one point equals one SpamAssassin point."""
@@ -102,7 +102,7 @@ def question_from_text(text: str) -> Question:
     made = _KINDS.get(kind)
     if made is None or len(parts) != len(made._fields) - 1:
         raise ValueError(f"not a question: {text!r}")
-    return cast(Question, made._make((*parts, kind)))
+    return made._make((*parts, kind))
 
 
 class Fact(NamedTuple):

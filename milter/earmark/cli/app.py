@@ -1,0 +1,15 @@
+"""The `earmark` command: its families of sub-commands, one file each."""
+
+import typer
+
+from earmark.cli import config, demo, explain, probe, received, serve, session
+
+app = typer.Typer(
+    name="earmark",
+    help="SMTP policy milter: refuses on the connection and the envelope, marks on the headers.",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+)
+for family in (serve, config, explain, session, received, probe, demo):
+    family.register(app)

@@ -1,0 +1,72 @@
+"""What configuration becomes: plain values, read once at load and never changed."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from earmark.core.mail import Site
+from earmark.core.policy import Mode, PolicySet
+from earmark.core.zones import Zone
+
+
+@dataclass(frozen=True, slots=True)
+class MilterSettings:
+    """[milter]: where the MTA finds us."""
+
+    listen: tuple[str, ...]
+    """"unix:/path" or "inet:host:port" ("inet:[::1]:port" for IPv6), as Postfix spells them."""
+    socket_mode: int
+    """Permissions of unix sockets."""
+    idle: float
+    """Seconds after which a silent connection is closed."""
+
+
+@dataclass(frozen=True, slots=True)
+class DnsSettings:
+    """[dns]: whom to ask."""
+
+    resolvers: tuple[str, ...]
+    """"address" or "address:port" ("[::1]:53"), in order of preference; none means those of /etc/resolv.conf."""
+
+
+@dataclass(frozen=True, slots=True)
+class HistorySettings:
+    """[history]: how much is remembered."""
+
+    days: int
+    megabytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSettings:
+    """server.toml: this machine."""
+
+    mode: Mode
+    user: str
+    """The account to run as; required when started as root."""
+    state: Path
+    """Directory of the history and the control socket."""
+    workers: int
+    """Worker processes; 0 means one a core."""
+    budget: float
+    """Seconds that RCPT, and end of message, may wait for answers."""
+    drain: float
+    """Seconds that a stopping or reloading worker gives to the transactions under way."""
+    milter: MilterSettings
+    dns: DnsSettings
+    history: HistorySettings
+    site: Site
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """All files as read at once, and what they mean."""
+
+    id: str
+    """Hexadecimal SHA-256 over the names and bytes of all files."""
+    files: Mapping[str, bytes]
+    """By path relative to the configuration directory."""
+    server: ServerSettings
+    policies: PolicySet
+    zones: Mapping[str, Zone]
+    """All live zones of rules/zones.toml that some policy uses, by name."""
