@@ -1,8 +1,8 @@
 """The engine: a short loop around `core.judge` that starts look-ups early, waits for them once, and decides.
 
-One Session goes with one SMTP connection; a front tells it what happened, stage by stage. Look-ups start at CONNECT, HELO
-and MAIL without waiting (`foresee`); RCPT and end of message wait for what their own policies need (`gather`), until one
-deadline. An answer that misses it is unknown; should it still come, it may mark, never refuse.
+One Session goes with one SMTP connection; a front tells it what happened, stage by stage. Look-ups start at CONNECT,
+HELO and MAIL without waiting; RCPT and end of message wait for what their own policies need, until one deadline. An
+answer that misses it is unknown; should it still come, it may mark, never refuse.
 
 Answers come by callback and a wait is one Future, since a task for each look-up costs more than the look-up.
 """
@@ -76,8 +76,8 @@ class Session:
         "_policies",
         "_recipients",
         "_rounds",
-        "_started",
         "_stage",
+        "_started",
         "_timer",
         "_waited",
         "_waiting",
@@ -115,7 +115,7 @@ class Session:
         self._waited = 0.0
 
     def connect(self, client: Client, reverse: Fact | None = None) -> None:
-        """A client connected. `reverse` is what the MTA already knows of its reverse name."""
+        """Note that a client connected. `reverse` is what the MTA already knows of its reverse name."""
         site = self._engine.policies.site
         exempt = relay = ""
         if not client.address:
@@ -132,13 +132,13 @@ class Session:
         self._kept = self._pending | self.facts.keys()
 
     def helo(self, name: bytes) -> None:
-        """The client said HELO or EHLO; it may do so again, after STARTTLS for one."""
+        """Note HELO or EHLO; a client may say it again, after STARTTLS for one."""
         self.envelope.helo = decoded(name)
         self._foresee(Stage.HELO)
         self._kept |= self._pending | self.facts.keys()
 
     def mail(self, sender: Address, *, user: str = "") -> None:
-        """A transaction begins. `user` is who authenticated, "" for nobody."""
+        """Begin a transaction. `user` is who authenticated, "" for nobody."""
         self._end("mail")
         self.id = self._engine.new_id()
         self.user = user
@@ -204,18 +204,18 @@ class Session:
                 continue
             if policy not in final:
                 findings = examine(Stage.EOM, self.txn, self.facts, policy)
-                final[policy] = decide(Stage.EOM, self.txn, self.facts, findings, policy, early)
+                final[policy] = decide(Stage.EOM, self.txn, self.facts, findings, policy, early=early)
             self._recipients[position] = (recipient, policy, final[policy])
         verdict = combine(list(final.values()))
         trace = Trace(self.id, self._engine.generation)
         return verdict._replace(edits=edits(self.txn, verdict, list(final), trace))
 
     def abort(self) -> None:
-        """The transaction ends without a message: RSET, or the MTA gave up."""
+        """End the transaction without a message: RSET, or the MTA gave up."""
         self._end("abort")
 
     def close(self) -> None:
-        """The connection is gone. Look-ups under way go on for whoever else asked; nobody waits here any more."""
+        """Forget the connection. Look-ups under way go on for whoever else asked; nobody waits here any more."""
         self._end("disconnect")
         self._pending.clear()
         self._waiting.clear()

@@ -19,7 +19,7 @@ class World:
         self._names = names
 
     def ask(self, question: Question, deliver: Deliver) -> None:
-        """Begin to answer; what is asked twice at once is looked up once. A caller that no longer waits is not an error."""
+        """Begin to answer. What is asked twice at once is looked up once; a caller that waits no more is no error."""
         match question:
             case Listing():
                 self._zones.ask(question, deliver)

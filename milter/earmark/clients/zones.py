@@ -1,10 +1,9 @@
 """DNS lists as a client: from a Listing question to its Fact, by one A look-up (RFC 5782)."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Protocol
 
-from earmark.core.evidence import Fact, Listing, Question, Status
-from earmark.core.zones import Zone, read_answer, reversed_name
+from earmark.core.evidence import Fact
 
 
 class Lookup(Protocol):

@@ -1,6 +1,6 @@
 """What is asked of the world and what it said: Question, Fact, Finding, and the words they use.
 
-A Question is a hashable value; its text form (`question_text`) is the same in golden cases, records, logs and `explain`.
+A Question is a hashable value; its text form (`question_text`) is the same in golden cases, records and `explain`.
 A Fact is the answer. A look-up that failed is a Fact too, with status TEMPERROR: errors are not evidence.
 """
 
@@ -10,6 +10,8 @@ from typing import Literal, NamedTuple, NewType
 
 Points = NewType("Points", int)
 """A score in hundredths of a point; one point equals one SpamAssassin point."""
+
+NO_POINTS = Points(0)
 
 
 class Stage(IntEnum):
@@ -49,7 +51,7 @@ class Status(StrEnum):
 class Listing(NamedTuple):
     """Is this address in this DNS list (RFC 5782)?
 
-    FAIL: a block list has it; PASS: an allow list has it; `data` holds the codes, such as "127.0.0.4". NONE: it has not.
+    FAIL: a block list has it; PASS: an allow list has it; `data` holds the codes, such as "127.0.0.4". NONE: not so.
     """
 
     zone: str

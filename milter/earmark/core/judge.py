@@ -8,11 +8,12 @@
 Theory of operation
 
 1. Before DATA only EnvelopeChecks run, and they see an Envelope; a refusal is decided at RCPT, and only there.
-2. A fact with status TEMPERROR yields no finding. Where an answer to it could have helped the sender (an allow list), the
-   refusal must hold with that help: the unknown is credited with the check's `relief`.
+2. A fact with status TEMPERROR yields no finding. Where an answer to it could have helped the sender (an allow list),
+   the refusal must hold with that help: the unknown is credited with the check's `relief`.
 3. A late fact (its answer came after some recipient had been decided without it) counts as unknown at RCPT and as
    itself at EOM: it may mark, never refuse.
-4. Every score is the sum of its findings: `refuse_score` of those with origin CONNECTION and ENVELOPE, `mark_score` of all.
+4. Every score is the sum of its findings: `refuse_score` of those with origin CONNECTION and ENVELOPE, `mark_score` of
+   all.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -90,6 +91,7 @@ def decide(
     facts: Facts,
     findings: tuple[Finding, ...],
     policy: Policy,
+    *,
     early: Outcome | None = None,
 ) -> Outcome:
     """Return what one policy says: at RCPT whether to refuse or defer, at EOM whether to mark.
@@ -138,5 +140,5 @@ def unanswered(stage: Stage, txn: Transaction, facts: Facts, policy: Policy) -> 
 
 
 def combine(outcomes: Sequence[Outcome]) -> Verdict:
-    """Return what happens to the message as a whole: it is marked only where every accepted recipient's policy marks it."""
+    """Return what happens to the message as a whole: it is marked only where each accepted recipient's policy marks."""
     return Verdict(min((outcome.action for outcome in outcomes), default=Action.ACCEPT), tuple(outcomes))

@@ -44,7 +44,7 @@ def domain_key(domain: str) -> str:
 
 
 def parse_path(raw: bytes) -> Address:
-    """Read a reverse-path or forward-path as an MTA hands it on: `<a@b>`, quoted local parts, source routes. Never raises."""
+    """Read a reverse-path or forward-path as an MTA hands it on: quoted local parts, source routes. Never raises."""
     text = decoded(raw).strip()
     if text.startswith("<") and text.endswith(">"):
         text = text[1:-1]
@@ -119,7 +119,7 @@ class Envelope:
     exempt: str = ""
     """Why neither connection, envelope nor path are held against this session; "" where they are."""
     relay: str = ""
-    """Which of our own relays hands this over; "" for everybody else. A relay is never refused for what it passes on."""
+    """Which of our own relays hands this over; "" for everybody else. It is never refused for what it passes on."""
 
 
 class Hop(NamedTuple):

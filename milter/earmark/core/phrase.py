@@ -6,6 +6,7 @@ from earmark.core.policy import Policy
 from earmark.core.verdict import Action, Outcome, Reply
 
 _REASONS = 2
+_REASON_AT_MOST = 120
 
 
 def reply_for(outcome: Outcome, envelope: Envelope, policy: Policy, verdict_id: str) -> Reply | None:
@@ -23,7 +24,7 @@ def reply_for(outcome: Outcome, envelope: Envelope, policy: Policy, verdict_id: 
 
 
 def _cut(text: str) -> str:
-    return text if len(text) <= 120 else text[:117] + "..."  # noqa: PLR2004 - leaves room for the id
+    return text if len(text) <= _REASON_AT_MOST else text[: _REASON_AT_MOST - 3] + "..."
 
 
 def question_subject(question: Question) -> str:

@@ -66,7 +66,7 @@ _ALWAYS_REACHABLE = frozenset({"postmaster", "abuse"})
 class PolicySet:
     """All policies of a generation, and how a recipient finds its own."""
 
-    def __init__(self, default: Policy, domains: Mapping[str, Policy], site: Site = Site()) -> None:
+    def __init__(self, default: Policy, domains: Mapping[str, Policy], site: Site) -> None:
         """`domains` is keyed by domain, or by pattern such as "*.example.org", as `domain_key` writes them."""
         self.default = default
         self.domains = domains

@@ -1,7 +1,7 @@
 """What a verdict writes into the message: SpamAssassin's header fields, our trace field, the subject tag.
 
-Fields of our names that come from outside are removed from the last to the first: removal by index from the first would let
-the next one slip into the removed one's place (CVE-2022-48521 is that mistake).
+Fields of our names that come from outside are removed from the last to the first: removal by index from the first would
+let the next one slip into the removed one's place (CVE-2022-48521 is that mistake).
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -81,7 +81,7 @@ def unchecked(outcomes: Iterable[Outcome]) -> list[str]:
 
 
 def _folded(start: str, names: Sequence[str]) -> str:
-    """Return `start` and the names joined by commas, folded with LF and tab at 76 columns, and cut where it grows too long."""
+    """Return `start` and the names joined by commas, folded with LF and tab at 76 columns, cut where too long."""
     lines, line, used = [], start, len(start)
     for position, name in enumerate(names):
         piece = printable(name, 100) + ("," if position < len(names) - 1 else "")

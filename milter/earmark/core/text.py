@@ -17,5 +17,5 @@ def printable(text: str, limit: int = 400) -> str:
 
 
 def decoded(raw: bytes, limit: int = 1000) -> str:
-    """Return bytes from the wire as text for matching: UTF-8, and what is not UTF-8 as backslash escapes. Never raises."""
+    """Return bytes from the wire as text for matching: UTF-8, and what is not as backslash escapes. Never raises."""
     return raw[:limit].decode("utf-8", "backslashreplace")

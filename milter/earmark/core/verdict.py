@@ -27,7 +27,7 @@ _ENHANCED = re.compile(r"[245]\.\d{1,3}\.\d{1,3}", re.ASCII)
 
 
 class Reply:
-    """An SMTP reply (RFC 5321 section 4.2) with its enhanced status code (RFC 3463). It cannot be built wrong or unsafe.
+    """An SMTP reply (RFC 5321 section 4.2) with its enhanced code (RFC 3463). It cannot be built wrong or unsafe.
 
     `code` is 400 to 599, `enhanced` is of the same class, `text` is made printable and cut to 400 characters here.
     """
@@ -35,7 +35,7 @@ class Reply:
     __slots__ = ("code", "enhanced", "text")
 
     def __init__(self, code: int, enhanced: str, text: str) -> None:
-        if not 400 <= code <= 599:  # noqa: PLR2004 - the refusing classes
+        if not 400 <= code <= 599:
             raise ValueError(f"not a refusing SMTP code: {code}")
         if not _ENHANCED.fullmatch(enhanced) or enhanced[0] != str(code)[0]:
             raise ValueError(f"enhanced code {enhanced!r} does not go with {code}")
@@ -57,7 +57,7 @@ class Reply:
 
 
 class RemoveHeader(NamedTuple):
-    """Remove the field number `nth` (from 1) field of this name, counted in the message as it stands after the edits before."""
+    """Remove the `nth` (from 1) field of this name, counted in the message as the edits before have left it."""
 
     name: str
     nth: int

@@ -1,7 +1,7 @@
 """What a check is: a value that names its stage and origin, what it asks, and what it finds in the answers.
 
-There are two kinds, and the types keep the header wall: an EnvelopeCheck is handed an Envelope, from which no way leads to
-the message; only a MessageCheck sees the Transaction. A check decides nothing.
+There are two kinds, and the types keep the header wall: an EnvelopeCheck is handed an Envelope, from which no way leads
+to the message; only a MessageCheck sees the Transaction. A check decides nothing.
 """
 
 from collections.abc import Callable, Iterable
@@ -31,7 +31,7 @@ class EnvelopeCheck:
     wants: Callable[[Envelope, Facts, Knobs], Iterable[Question]]
     examine: Callable[[Envelope, Facts, Knobs], Iterable[Finding]]
     relief: Callable[[Question, Knobs], int] = no_relief
-    """The lowest score, 0 or less, that an answer to this question could bring: what an unknown must be credited with."""
+    """The lowest score, 0 or less, that an answer could bring: what an unanswered question must be credited with."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,21 @@
-"""The client's reverse name: whether it has one, whether it leads back (iprev, RFC 8601 section 2.7.3), what it looks like."""
+"""The client's reverse name: has it one, does it lead back (iprev, RFC 8601 section 2.7.3), does it look generic?"""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from earmark.core.checks.check import EnvelopeCheck
-from earmark.core.evidence import UNKNOWN, Facts, Finding, Origin, Points, Question, ReverseName, Stage, Status
+from earmark.core.evidence import (
+    NO_POINTS,
+    UNKNOWN,
+    Facts,
+    Finding,
+    Origin,
+    Points,
+    Question,
+    ReverseName,
+    Stage,
+    Status,
+)
 from earmark.core.mail import Envelope
 from earmark.core.names import NameRule
 from earmark.core.zones import is_public
@@ -14,11 +25,11 @@ from earmark.core.zones import is_public
 class ClientKnobs:
     """Settings of [client]."""
 
-    no_name: Points = Points(0)
+    no_name: Points = NO_POINTS
     """The address has no reverse name."""
-    unconfirmed: Points = Points(0)
+    unconfirmed: Points = NO_POINTS
     """Its reverse name does not lead back to it."""
-    generic: Points = Points(0)
+    generic: Points = NO_POINTS
     """Its reverse name looks like one of a pool of consumer addresses."""
     generic_names: tuple[NameRule, ...] = ()
     """The rules for `generic`, by name from rules/names.toml."""

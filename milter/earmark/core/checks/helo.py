@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from earmark.core.checks.check import EnvelopeCheck
 from earmark.core.evidence import (
+    NO_POINTS,
     UNKNOWN,
     Facts,
     Finding,
@@ -26,22 +27,22 @@ _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?", re.ASCII)
 class HeloKnobs:
     """Settings of [helo]."""
 
-    missing: Points = Points(0)
+    missing: Points = NO_POINTS
     """MAIL came without HELO or EHLO."""
-    syntax: Points = Points(0)
+    syntax: Points = NO_POINTS
     """It is neither a host name nor an address literal."""
-    literal: Points = Points(0)
+    literal: Points = NO_POINTS
     """It is an address literal, `[192.0.2.1]`, which RFC 5321 allows to hosts without a name."""
-    bare_address: Points = Points(0)
+    bare_address: Points = NO_POINTS
     """It is an address without brackets."""
-    ours: Points = Points(0)
+    ours: Points = NO_POINTS
     """It is one of our own names or addresses."""
-    unqualified: Points = Points(0)
+    unqualified: Points = NO_POINTS
     """It is a name without a dot."""
-    unresolvable: Points = Points(0)
+    unresolvable: Points = NO_POINTS
     """It is a name with neither A nor AAAA record."""
-    contradiction: Points = Points(0)
-    """It names a host of another organisation's address literal, or claims a confirmed name that is not the client's."""
+    contradiction: Points = NO_POINTS
+    """It is another host's address, or the name of a host of another organisation than the client's confirmed name."""
 
 
 def wants(envelope: Envelope, _facts: Facts, knobs: HeloKnobs) -> Iterable[Question]:

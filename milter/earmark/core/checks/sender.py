@@ -1,10 +1,22 @@
-"""The reverse-path (RFC 5321 section 4.1.1.2): can its domain be answered at all? Never held against the null sender."""
+"""The reverse-path (RFC 5321 section 4.1.1.2): could anybody answer it? Nothing is held against the null sender."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from earmark.core.checks.check import EnvelopeCheck
-from earmark.core.evidence import UNKNOWN, Fact, Facts, Finding, MailHosts, Origin, Points, Question, Stage, Status
+from earmark.core.evidence import (
+    NO_POINTS,
+    UNKNOWN,
+    Fact,
+    Facts,
+    Finding,
+    MailHosts,
+    Origin,
+    Points,
+    Question,
+    Stage,
+    Status,
+)
 from earmark.core.mail import Envelope
 from earmark.core.zones import is_public
 
@@ -13,15 +25,15 @@ from earmark.core.zones import is_public
 class SenderKnobs:
     """Settings of [sender]."""
 
-    no_domain: Points = Points(0)
+    no_domain: Points = NO_POINTS
     """The address has no domain."""
-    no_mail_host: Points = Points(0)
+    no_mail_host: Points = NO_POINTS
     """Its domain has neither MX nor address."""
-    private_mail_host: Points = Points(0)
+    private_mail_host: Points = NO_POINTS
     """Every mail host of its domain stands in private, loopback or reserved space."""
-    null_mx: Points = Points(0)
+    null_mx: Points = NO_POINTS
     """Its domain says that it takes no mail (RFC 7505)."""
-    own_domain: Points = Points(0)
+    own_domain: Points = NO_POINTS
     """It claims one of our own domains, from outside. Mailing lists and forwarders do this rightly."""
 
 
