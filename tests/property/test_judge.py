@@ -121,7 +121,7 @@ def test_the_order_of_zones_and_of_answers_changes_nothing(
     shuffled = {question: facts[question] for question in data.draw(st.permutations(list(facts)))}
     zones = data.draw(st.permutations(asked.knobs["listings"].zones))
     other = policy(
-        mode=asked.mode, on_error=asked.on_error, refuse_at=asked.refuse_at, mark_at=asked.mark_at, zones=zones
+        mode=asked.mode, on_error=asked.on_error, refuse_at=asked.refuse_at, mark_at=asked.mark_at, zones=tuple(zones)
     )
     for judged in (at_rcpt, at_eom):
         first, second = judged(txn, facts, asked), judged(txn, shuffled, other)

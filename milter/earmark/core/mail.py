@@ -45,16 +45,16 @@ def domain_key(domain: str) -> str:
 
 def parse_path(raw: bytes) -> Address:
     """Read a reverse-path or forward-path as an MTA hands it on: quoted local parts, source routes. Never raises."""
-    text = decoded(raw).strip()
-    if text.startswith("<") and text.endswith(">"):
-        text = text[1:-1]
-    mailbox = text
-    if mailbox.startswith("@") and ":" in mailbox:  # source route, RFC 5321 appendix C: @h1,@h2:a@d
-        mailbox = mailbox.partition(":")[2]
-    local, at, domain = mailbox.rpartition("@")
+    raw = raw.strip()
+    if raw.startswith(b"<"):
+        raw = raw[1:].removesuffix(b">")
+    mailbox = raw
+    if mailbox.startswith(b"@") and b":" in mailbox:  # source route, RFC 5321 appendix C: @h1,@h2:a@d
+        mailbox = mailbox.partition(b":")[2]
+    local, at, domain = mailbox.rpartition(b"@")
     if not at:
-        return Address(text, mailbox, "")
-    return Address(text, local, domain_key(domain))
+        local, domain = mailbox, b""
+    return Address(decoded(raw), decoded(local), domain_key(decoded(domain)))
 
 
 def parse_address_text(text: str) -> str:

@@ -97,11 +97,8 @@ def _listed(hop: Hop, zone: Zone, facts: Facts, knobs: ReceivedKnobs) -> Finding
 
 
 def _share(weight: int, hop: Hop, knobs: ReceivedKnobs) -> Points:
-    percent = 100 if hop.handed_over else knobs.deep_share
-    if hop.authenticated:
-        percent = percent * knobs.authenticated_share // 100
-    score = weight * percent // 100
-    return Points(score if hop.handed_over else min(score, knobs.each_at_most))
+    score = weight if hop.handed_over else min(weight * knobs.deep_share // 100, knobs.each_at_most)
+    return Points(score * knobs.authenticated_share // 100 if hop.authenticated else score)
 
 
 RECEIVED = MessageCheck("received", Stage.EOH, Origin.HEADER, ReceivedKnobs, wants, examine)
