@@ -1,46 +1,70 @@
 """DNS lists (RFC 5782) as values: a Zone, its code book, and the reading of its answers."""
 
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import NamedTuple
 
 from earmark.core.evidence import Points, Status
 
 # Addresses that no list is asked about. The documentation ranges (192.0.2.0/24, 198.51.100.0/24, 203.0.113.0/24,
 # 2001:db8::/32) count as public here, since tests and examples use them. Source: the IANA special-purpose registries.
-_NOT_ASKED_4 = tuple(
-    ip_network(text)
-    for text in (
-        "0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12",
-        "192.0.0.0/24", "192.88.99.0/24", "192.168.0.0/16", "198.18.0.0/15", "224.0.0.0/4", "240.0.0.0/4",
-    )
+_NOT_ASKED_4 = (
+    "0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12",
+    "192.0.0.0/24", "192.88.99.0/24", "192.168.0.0/16", "198.18.0.0/15", "224.0.0.0/4", "240.0.0.0/4",
 )  # fmt: skip
-_NOT_ASKED_6 = tuple(
-    ip_network(text)
-    for text in (
-        "::/8", "64:ff9b::/96", "64:ff9b:1::/48", "100::/64", "2001::/23", "2002::/16", "fc00::/7", "fe80::/10",
-        "fec0::/10", "ff00::/8",
-    )
-)  # fmt: skip
+# Of IPv6, only 2000::/3 is given out (NAT64, unique local, link-local and multicast lie outside), and in it not these:
+# IETF protocol assignments, Teredo among them, and 6to4.
+_NOT_ASKED_6 = ("2001::/23", "2002::/16")
+
+
+def _bounds(ranges: Iterable[IPv4Network | IPv6Network]) -> list[int]:
+    """Return where each range begins and where it has ended, ascending: an odd place in this list is inside one."""
+    return [int(edge) + beyond for part in ranges for edge, beyond in ((part[0], 0), (part[-1], 1))]
+
+
+_BOUNDS_4 = _bounds(IPv4Network(text) for text in _NOT_ASKED_4)
+_BOUNDS_6 = _bounds(IPv6Network(text) for text in _NOT_ASKED_6)
 
 
 def is_public(address: str) -> bool:
-    """Return whether a list may be asked about this address (canonical text)."""
+    """Return whether a list may be asked about this address (canonical text). False for what is no address."""
+    octets = _octets(address)
+    if octets:
+        return not bisect_right(_BOUNDS_4, int.from_bytes(octets, "big")) & 1
+    if ":" not in address:
+        return False
     try:
-        parsed = ip_address(address)
+        number = int(IPv6Address(address))
     except ValueError:
         return False
-    table = _NOT_ASKED_4 if parsed.version == 4 else _NOT_ASKED_6
-    return not any(parsed in network for network in table)
+    return number >> 125 == 1 and not bisect_right(_BOUNDS_6, number) & 1
+
+
+def _octets(address: str) -> bytes:
+    """Return the octets of an IPv4 address in canonical text, or b"". Runs for each address of each message."""
+    try:
+        first, second, third, fourth = octets = bytes(map(int, address.split(".")))
+    except ValueError:
+        return b""
+    return octets if f"{first}.{second}.{third}.{fourth}" == address else b""
 
 
 def reversed_name(address: str) -> str:
-    """Return the labels under which a list has this address (RFC 5782 sections 2.1 and 2.4). Raises ValueError."""
-    parsed: IPv4Address | IPv6Address = ip_address(address)
-    if parsed.version == 4:
-        return ".".join(reversed(address.split(".")))
-    return ".".join(reversed(parsed.exploded.replace(":", "")))
+    """Return the labels under which a list has this address (RFC 5782 sections 2.1 and 2.4). Raises ValueError.
+
+    Any text form will do; IPv4 inside IPv6 (`::ffff:192.0.2.1`) is looked up as the IPv4 address that it means.
+    """
+    octets = _octets(address)
+    if not octets and ":" in address:
+        parsed = IPv6Address(address.partition("%")[0])
+        if parsed.ipv4_mapped is None:
+            return ".".join(reversed(f"{int(parsed):032x}"))
+        octets = parsed.ipv4_mapped.packed
+    if not octets:
+        raise ValueError(f"not an IP address: {address!r}")
+    return f"{octets[3]}.{octets[2]}.{octets[1]}.{octets[0]}"
 
 
 class ZoneKind(StrEnum):
@@ -53,8 +77,8 @@ class ZoneKind(StrEnum):
 class Code(NamedTuple):
     """One entry of a code book: which answers it stands for and what they mean.
 
-    An answer matches when `(answer & mask)` lies between `low` and `high`; an exact code has mask 0xffffffff and low equal
-    to high.
+    An answer matches when it lies in 127.0.0.0/8 and `(answer & mask)` between `low` and `high`; an exact code has mask
+    0xffffffff and low equal to high.
     """
 
     symbol: str
@@ -72,7 +96,7 @@ class Code(NamedTuple):
 
     def matches(self, answer: int) -> bool:
         """Return whether the answer, as a 32-bit number, is one that this entry stands for."""
-        return self.low <= (answer & self.mask) <= self.high
+        return answer >> 24 == 127 and self.low <= (answer & self.mask) <= self.high
 
 
 class ErrorCode(NamedTuple):
@@ -121,8 +145,9 @@ def read_answer(zone: Zone, answers: Sequence[str]) -> tuple[Status, tuple[str, 
     """Return what a zone's A records mean: status, the codes that count, and why where nothing can be said.
 
     An error code (127.255.255.0/24 in every zone, others as the code book says) spoils the whole answer: a list that
-    refuses us says nothing else of worth. An answer outside 127.0.0.0/8 (the resolver rewrites, or the list's domain was
-    lost) and a code that the book does not know are passed over where a known code stands beside them. None is a listing.
+    refuses us says nothing else of worth. An answer outside 127.0.0.0/8 (the resolver rewrites, or the list's domain
+    was lost) and a code that the book does not know are passed over where a known code stands beside them. None of
+    these is a listing.
     """
     listed, odd = [], []
     for answer in answers:

@@ -1,0 +1,276 @@
+"""One Received field's value, in whatever form its server writes it.
+
+RFC 5321 section 4.4 gives a grammar, and hardly any server keeps to it: the client's address stands in a comment,
+bracketed or bare, beside its reverse name or beside its HELO. What they share is the order of the clauses (from, by,
+with, ...), and that is what is read here: the clauses first, then the comments of `from`.
+
+Hostile input: the value is cut, read once from left to right, and only its outermost comments are kept, so that neither
+depth nor length costs more than linear time. What a client chose (its HELO, its ident, its account) is never taken for
+the address, nor for proof that it authenticated.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from earmark.core.mail import parse_address_text
+from earmark.core.text import printable
+
+MAX_BYTES = 8192
+"""A longer value is cut here before it is read."""
+
+_TEXT_LIMIT = 255
+_LITERAL_LIMIT = 64  # the longest IPv6 text with tag, zone id and port is shorter
+
+# Each alternative starts with another character and repeats one class at most: there is nothing to go back to.
+_PIECES = re.compile(r"[()]|\\.?|[^()\\]+", re.DOTALL)
+_CLAUSES = frozenset(("from", "by", "via", "with", "id", "for"))
+_AUTHENTICATED = frozenset(  # RFC 3848, RFC 6531 section 4.3; ASMTP: Exim before 4.30, and its kin
+    ("ESMTPA", "ESMTPSA", "LMTPA", "LMTPSA", "UTF8SMTPA", "UTF8SMTPSA", "UTF8LMTPA", "UTF8LMTPSA", "ASMTP", "ASMTPS")
+)
+_FETCHED = ("POP", "APOP", "KPOP", "RPOP", "IMAP", "ETRN", "ODMR")  # by fetchmail and its kin: no SMTP client at all
+
+
+class Line(NamedTuple):
+    """What one Received field says. Every text is printable."""
+
+    address: str = ""
+    """Of the client, canonical; "" where none can be believed."""
+    helo: str = ""
+    rdns: str = ""
+    by: str = ""
+    protocol: str = ""
+    """What stands after `with`, or else after `via`."""
+    authenticated: bool = False
+    local: bool = False
+    """The server took the message from a program of its own host, not from another host."""
+
+
+class _Clause:
+    """A keyword's words and comments: `from helo (rdns [192.0.2.1])`."""
+
+    __slots__ = ("comments", "words")
+
+    def __init__(self) -> None:
+        self.words: list[str] = []
+        self.comments: list[str] = []
+
+    @property
+    def value(self) -> str:
+        return self.words[0] if self.words else ""
+
+
+class _Client(NamedTuple):
+    """What the comments of `from` say."""
+
+    address: str = ""
+    name: str = ""
+    helo: str = ""
+
+
+def read_line(value: bytes) -> Line:
+    """Read one value. Never raises; what cannot be read is ""."""
+    clauses = _clauses(value[:MAX_BYTES].decode("ascii", "replace"))
+    sender = clauses.get("from")
+    receiver = clauses.get("by", _Clause())
+    protocol = _protocol(clauses)
+    by = _shown(receiver.value)
+    if sender is None:
+        return Line(by=by, protocol=protocol, local=True)
+    client = _client(sender, protocol)
+    helo, rdns = _names(sender.value, client, by_exim=_written_by_exim(clauses))
+    if protocol.upper().startswith(_FETCHED):
+        client = client._replace(address="")
+    return Line(
+        client.address,
+        _shown(helo),
+        _shown(rdns),
+        by,
+        protocol,
+        _is_authenticated(sender, protocol),
+        not client.address and _is_local(sender, protocol),
+    )
+
+
+def _shown(text: str) -> str:
+    return printable(text, _TEXT_LIMIT)
+
+
+def _clauses(text: str) -> dict[str, _Clause]:
+    """Return the clauses by keyword, each keyword's first one; what stands before the first keyword is under ""."""
+    current = _Clause()
+    clauses = {"": current}
+    for is_comment, piece in _pieces(text):
+        if is_comment:
+            current.comments.append(piece)
+            continue
+        plain, date, _ = piece.partition(";")
+        words = plain.split()
+        for position, word in enumerate(words, start=1):
+            key = word.lower() if len(word) <= 4 else ""
+            if key in _CLAUSES and _begins(key, clauses, current, is_last=position == len(words)):
+                current = _Clause()
+                clauses.setdefault(key, current)
+            else:
+                current.words.append(word)
+        if date:
+            break
+    return clauses
+
+
+def _begins(key: str, clauses: dict[str, _Clause], current: _Clause, *, is_last: bool) -> bool:
+    """Return whether this keyword begins a clause, and is not a client's HELO or a part of it.
+
+    `from` comes first, and where there is one, the others come after `by`. The last word before the comment of `from`,
+    if it is the first one too, is the HELO: `from by (rdns [192.0.2.1]) by mx.example.org`.
+    """
+    if key == "from":
+        return len(clauses) == 1
+    if is_last and not current.words and current is clauses.get("from"):
+        return False
+    return key == "by" or "by" in clauses or "from" not in clauses
+
+
+def _pieces(text: str) -> Iterator[tuple[bool, str]]:
+    """Return comments, and what stands between them, in order. Comments within comments are left out."""
+    depth = 0
+    held: list[str] = []
+    for piece in _PIECES.findall(text):
+        if piece == "(":
+            if depth == 0:
+                yield False, "".join(held)
+                held = []
+            depth += 1
+        elif piece == ")" and depth:
+            depth -= 1
+            if depth == 0:
+                yield True, "".join(held)
+                held = []
+        elif depth <= 1:
+            held.append(piece)
+    yield depth > 0, "".join(held)
+
+
+def _protocol(clauses: dict[str, _Clause]) -> str:
+    clause = clauses.get("with") or clauses.get("via") or _Clause()
+    return printable(" ".join(clause.words[:4]), 60)
+
+
+def _written_by_exim(clauses: dict[str, _Clause]) -> bool:
+    later = (clauses[key] for key in ("by", "with", "id", "for") if key in clauses)
+    return any(comment.startswith("Exim") for clause in later for comment in clause.comments)
+
+
+def _client(sender: _Clause, protocol: str) -> _Client:
+    """Return the client that `from` names: by the first comment with an address, else by one beside its value."""
+    helo = ""
+    for comment in sender.comments:
+        seen = _read_comment(comment)
+        helo = helo or seen.helo
+        if seen.address:
+            return _Client(seen.address, seen.name, helo)
+    return _Client(_beside(sender, protocol, helo), "", helo)
+
+
+def _read_comment(comment: str) -> _Client:
+    """Read `rdns [ip]`, `[ip] helo=x`, `HELO x`, `ip`, `user@ip`, `user@rdns [ip]`, `account x HELO y` and the like."""
+    words = comment.split()
+    helo = _helo_in(words) if "helo" in comment.lower() or "EHLO" in comment else ""
+    if not words or words[0].upper() in ("HELO", "EHLO"):
+        return _Client("", "", helo)
+    # Exim puts the address first and the client's own words behind it; everybody else puts the address last.
+    if comment.lstrip()[:1] == "[":
+        return _Client(_literal(words[0]), "", helo)
+    for place in range(len(words) - 1, 0, -1):
+        address = _literal(words[place])
+        if address and words[place - 1] not in ("HELO", "EHLO"):
+            return _Client(address, words[place - 1].rpartition("@")[2], helo)
+    bare = words[0].rpartition("@")[2] if len(words) == 1 else words[0]
+    return _Client(_bare(bare), "", helo)
+
+
+def _helo_in(words: list[str]) -> str:
+    for word, after in zip(words, [*words[1:], ""], strict=True):
+        if word[:5].lower() == "helo=":
+            return word[5:]
+        if word in ("HELO", "EHLO"):
+            return after
+    return ""
+
+
+def _beside(sender: _Clause, protocol: str, helo: str) -> str:
+    """Return the address of `from [ip]`, `from name [ip]`, `from ip ... with HTTP`, or "".
+
+    A bracketed value beside a comment is the HELO, unless the comment is of those that Exim and CommuniGate put there.
+    """
+    if not sender.words:
+        return ""
+    value, *others = sender.words
+    for word in others:
+        address = _literal(word)
+        if address:
+            return address
+    if protocol.upper().startswith("HTTP"):
+        return _literal(value) or _bare(value)
+    if helo or not sender.comments or sender.comments[0].startswith(("port=", "ident=", "account ")):
+        return _literal(value)
+    return ""
+
+
+def _literal(word: str) -> str:
+    """Return the address of `[ip]`, `[IPv6:ip]`, `[ip]:port`, or ""."""
+    if word[0] != "[" or len(word) > _LITERAL_LIMIT:
+        return ""
+    inner, closed, rest = word[1:].rstrip(",").partition("]")
+    if not closed or (rest and not (rest[0] == ":" and rest[1:].isdigit())):
+        return ""
+    return parse_address_text(inner[5:] if inner[:5].lower() == "ipv6:" else inner)
+
+
+def _bare(word: str) -> str:
+    """Return the address of `ip` or, for IPv4, `ip:port`; or ""."""
+    if len(word) > _LITERAL_LIMIT or not (word[:1].isdigit() or ":" in word):
+        return ""
+    return parse_address_text(word.partition(":")[0] if word.count(":") == 1 else word)
+
+
+def _names(value: str, client: _Client, *, by_exim: bool) -> tuple[str, str]:
+    """Return HELO and reverse name. Where a comment gives the HELO, the value before it is the name (qmail, Exim)."""
+    name = value if _is_name(value) else ""
+    if client.helo:
+        helo, rdns = client.helo, client.name or name
+    elif by_exim and client.address:
+        helo, rdns = value, client.name or name
+    else:
+        helo, rdns = value, client.name
+    return helo, rdns.rstrip(".") if _is_name(rdns) else ""
+
+
+def _is_name(text: str) -> bool:
+    return bool(text) and text[0] not in "[(" and text.lower() != "unknown"
+
+
+def _is_authenticated(sender: _Clause, protocol: str) -> bool:
+    if protocol.partition(" ")[0].upper() in _AUTHENTICATED:
+        return True
+    return any(_says_authenticated(comment.split()) for comment in sender.comments)
+
+
+def _says_authenticated(words: list[str]) -> bool:
+    """Read Postfix and sendmail `Authenticated ...`, Courier `AUTH: ...`, CommuniGate `account ...`, SquirrelMail.
+
+    A comment that names the client does not say it: its first word is a reverse name, which the client chose.
+    """
+    lead = [word.lower() for word in words[:3]]
+    if lead[:1] == ["account"]:
+        return words[-1] == "verified" or "HELO" in words
+    if any(_literal(word) for word in words):
+        return False
+    return lead[:1] in (["authenticated"], ["auth:"]) or lead == ["squirrelmail", "authenticated", "user"]
+
+
+def _is_local(sender: _Clause, protocol: str) -> bool:
+    """Read Exim's `with local`, Courier's `(uid ...)`, Cyrus' `([unix socket])`."""
+    if protocol.lower().startswith("local"):
+        return True
+    return any(comment.startswith(("uid ", "[unix socket]")) for comment in sender.comments)
