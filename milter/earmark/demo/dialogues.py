@@ -1,0 +1,105 @@
+"""The dialogues that the demonstration plays: who connects, what it sends, and what has to happen, and why."""
+
+import asyncio
+from typing import NamedTuple
+
+INBOX, JUNK, REFUSED = "INBOX", "Junk", "refused"
+
+_PLAIN = "From: a@example.net\nSubject: Hello\n\nHello.\n"
+_FORGED = f"X-Spam-Flag: YES\nX-Spam-Score: 99\n{_PLAIN}"
+_FROM_HOME = (
+    "Received: from laptop (unknown [203.0.113.77])\n\tby smtp.provider.example (Postfix) with ESMTP id 4Tq0;\n"
+    "\tSun, 1 Nov 2026 10:00:00 +0100\nFrom: user@provider.example\nSubject: Sunday\n\nSee you on Sunday.\n"
+)
+_FROM_HOME_AUTHENTICATED = _FROM_HOME.replace("with ESMTP id", "with ESMTPSA id")
+
+
+class Dialogue(NamedTuple):
+    """One SMTP session with one message."""
+
+    about: str
+    client: str
+    helo: str
+    sender: str
+    recipients: tuple[str, ...]
+    expected: tuple[str, ...]
+    """For each recipient: INBOX, JUNK or REFUSED."""
+    lesson: str
+    message: str = _PLAIN
+    login: str = ""
+
+
+BOB = "bob@example.org"
+DIALOGUES = (
+    Dialogue("an ordinary mail server", "192.0.2.10", "mail.example.net", "a@example.net", (BOB,), (INBOX,),
+             "nothing is held against it"),
+    Dialogue("a listed client", "198.51.100.66", "pc.example.com", "x@example.com", (BOB,), (REFUSED,),
+             "the connection is definite evidence: refused at RCPT, with the reason"),
+    Dialogue("the same client, authenticated", "198.51.100.66", "pc.example.com", "a@example.net", (BOB,), (INBOX,),
+             "our own user on a bad network: exempt", login="bob"),
+    Dialogue("a user at home, through the provider", "192.0.2.20", "smtp.provider.example", "user@provider.example",
+             (BOB,), (JUNK,), "the listed address stands only in Received: marked, never refused", _FROM_HOME),
+    Dialogue("the same, the provider says authenticated", "192.0.2.20", "smtp.provider.example",
+             "user@provider.example", (BOB,), (INBOX,), "an authenticated hop counts half: below mark_at",
+             _FROM_HOME_AUTHENTICATED),
+    Dialogue('the listed client, domain with mode = "mark"', "198.51.100.66", "pc.example.com", "x@example.com",
+             ("eve@marks.example",), (JUNK,), "tagging for the spam folder instead of refusing"),
+    Dialogue("two recipients, two policies", "198.51.100.66", "pc.example.com", "x@example.com",
+             (BOB, "eve@watches.example"), (REFUSED, INBOX), 'each by its own policy; mode = "observe" only stamps'),
+    Dialogue("a list that answers with an error code", "192.0.2.30", "mail30.example.net", "a@example.net", (BOB,),
+             (INBOX,), "127.255.255.254 is no listing: nothing happens, X-Earmark says unchecked"),
+    Dialogue("a list that does not answer", "192.0.2.40", "mail40.example.net", "a@example.net", (BOB,), (INBOX,),
+             "errors are not evidence"),
+    Dialogue("forged X-Spam-Flag: YES", "192.0.2.10", "mail.example.net", "a@example.net", (BOB,), (INBOX,),
+             "headers of our names from outside are removed", _FORGED),
+    Dialogue("a bounce to postmaster from a listed client", "198.51.100.66", "pc.example.com", "",
+             ("postmaster@example.org",), (JUNK,), "postmaster is never refused"),
+)  # fmt: skip
+
+
+class Result(NamedTuple):
+    """What happened to one recipient."""
+
+    dialogue: Dialogue
+    recipient: str
+    expected: str
+    outcome: str
+    """REFUSED, or "accepted": the folder is found by who has the Maildirs."""
+    reply: str
+
+
+async def play(dialogue: Dialogue, port: int) -> list[Result]:
+    """Play one dialogue against 127.0.0.1:`port`."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+
+    async def say(line: str) -> str:
+        writer.write(line.encode() + b"\r\n")
+        return await _reply(reader)
+
+    await _reply(reader)
+    login = f" LOGIN={dialogue.login}" if dialogue.login else ""
+    await say(f"XCLIENT ADDR={dialogue.client}{login}")
+    await say(f"EHLO {dialogue.helo}")
+    await say(f"MAIL FROM:<{dialogue.sender}>")
+    replies = [await say(f"RCPT TO:<{recipient}>") for recipient in dialogue.recipients]
+    final = ""
+    if any(reply.startswith("250") for reply in replies):
+        await say("DATA")
+        final = await say(dialogue.message.replace("\n", "\r\n") + ".")
+    await say("QUIT")
+    writer.close()
+    pairs = zip(dialogue.recipients, dialogue.expected, replies, strict=True)
+    return [_result(dialogue, recipient, expected, reply, final) for recipient, expected, reply in pairs]
+
+
+def _result(dialogue: Dialogue, recipient: str, expected: str, reply: str, final: str) -> Result:
+    refusal = next((text for text in (reply, final) if not text.startswith("250")), "")
+    return Result(dialogue, recipient, expected, REFUSED if refusal else "accepted", refusal)
+
+
+async def _reply(reader: asyncio.StreamReader) -> str:
+    async with asyncio.timeout(30):
+        while True:
+            line = (await reader.readline()).decode("ascii", "replace").rstrip()
+            if not line or line[3:4] != "-":
+                return line
