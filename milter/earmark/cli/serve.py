@@ -1,0 +1,117 @@
+"""`earmark serve` and the commands to a running service: status, reload, drain."""
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from earmark.service.control import Answer
+
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option("--config", "-c", help="Configuration directory.", show_default="/etc/earmark, else what is shipped"),
+]
+StateOption = Annotated[
+    Path | None, typer.Option("--state", help="State directory, in place of the one in server.toml.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+_LONG = 3700.0
+"""Seconds: longer than the longest drain that server.toml may ask for."""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command()(serve)
+    app.command()(status)
+    app.command()(reload)
+    app.command()(drain)
+
+
+def serve(config: ConfigOption = None, state: StateOption = None) -> None:
+    """Run the service in the foreground. SIGHUP reloads, SIGTERM drains and stops, a second SIGTERM stops at once."""
+    from earmark.service.account import StartError
+    from earmark.service.start import prepare
+
+    try:
+        supervisor = prepare(config, state)
+    except StartError as error:
+        print(error, file=sys.stderr)
+        raise typer.Exit(1) from None
+    supervisor.run()
+
+
+def status(config: ConfigOption = None, state: StateOption = None, as_json: JsonOption = False) -> None:
+    """Show how the service fares. Exit status 1 when it does not run or is not ready."""
+    answer = _ask("status", config, state, patience=10.0)
+    if as_json:
+        print(json.dumps(answer, indent=2))
+    else:
+        _print_status(answer)
+    raise typer.Exit(0 if answer["state"] == "ready" else 1)
+
+
+def reload(config: ConfigOption = None, state: StateOption = None) -> None:
+    """Have the service read its configuration again; wait until that serves. Exit status 1 when it does not."""
+    answer = _ask("reload", config, state, patience=120.0)
+    for problem in answer["problems"]:
+        print(problem, file=sys.stderr)
+    if not answer["ok"]:
+        raise typer.Exit(1)
+    print(f"generation {answer['generation'][:12]} serves")
+
+
+def drain(config: ConfigOption = None, state: StateOption = None) -> None:
+    """Have the service accept nothing more, finish what is under way and end; wait for that."""
+    _ask("drain", config, state, patience=_LONG, to_the_end=True)
+
+
+def _ask(
+    command: str, config: Path | None, state: Path | None, *, patience: float, to_the_end: bool = False
+) -> "Answer":
+    from earmark.service.control import ControlError, ask
+
+    try:
+        return ask(state or _state_directory(config), command, patience=patience, to_the_end=to_the_end)
+    except ControlError as error:
+        print(f"earmark: {error}", file=sys.stderr)
+        raise typer.Exit(1) from None
+
+
+def _state_directory(config: Path | None) -> Path:
+    """Return the state directory of server.toml, even while something else in the configuration does not hold."""
+    import tomllib
+
+    from earmark.config import find_directory
+
+    default = "/var/lib/earmark"
+    try:
+        with (find_directory(config) / "policies" / "server.toml").open("rb") as file:
+            return Path(str(tomllib.load(file).get("state", default)))
+    except (OSError, ValueError) as error:
+        print(f"earmark: cannot read the state directory from server.toml ({error}); taking {default}", file=sys.stderr)
+        return Path(default)
+
+
+def _print_status(answer: dict[str, Any]) -> None:
+    from datetime import datetime
+
+    since = datetime.fromtimestamp(answer["since"]).astimezone().isoformat(timespec="seconds")
+    print(f"{answer['state']}: process {answer['pid']} since {since}, generation {answer['generation'][:12]}")
+    print("listening:", ", ".join(answer["listening"]) or "nowhere")
+    for child in answer["children"]:
+        generation = child["generation"][:12]
+        transactions = child["counters"].get("transactions", 0)
+        print(
+            f"  {child['role']:8} {child['pid']:7} {child['state']:9} {generation}  {child['age']:.0f} s,"
+            f" {child['sessions']} sessions, {transactions} transactions"
+        )
+    at = datetime.fromtimestamp(answer["reload"]["at"]).astimezone().isoformat(timespec="seconds")
+    problems = answer["reload"]["problems"]
+    print(f"last reload: {at}: {'failed' if problems else 'ok'}")
+    for problem in problems:
+        print(f"  {problem}")
+    print(" ".join(f"{name}={value}" for name, value in answer["counters"].items()))

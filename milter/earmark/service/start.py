@@ -1,0 +1,45 @@
+"""From nothing to a service that is ready to run: each step may refuse, and then nothing stays open."""
+
+import os
+from pathlib import Path
+
+from earmark.service.account import StartError, account_for, become, prepare_state
+from earmark.service.bundle import Bundle, Examination, Refused
+from earmark.service.notify import Notifier
+from earmark.service.output import standard_log
+from earmark.service.process import how_it_ended
+from earmark.service.sockets import ListenError, Listeners
+from earmark.service.supervisor import Prepared, Supervisor
+
+
+def prepare(option: Path | None, state: Path | None) -> Supervisor:
+    """Return the service, its sockets open and root given up: to be run by this process.
+
+    `option` is the configuration directory, None for the usual one; `state` takes the place of server.toml's directory.
+    Raises StartError with everything that is wrong, one problem a line.
+    """
+    os.umask(0o027)
+    option = option.absolute() if option else None
+    bundle = _examined(option)
+    account = account_for(bundle.user)
+    state = (state or Path(bundle.state)).absolute()
+    lock = prepare_state(state, account)
+    listeners = Listeners((account.pw_uid, account.pw_gid) if account else (-1, -1))
+    try:
+        listeners.require(bundle.listen, bundle.socket_mode)
+    except ListenError as error:
+        os.close(lock)
+        raise StartError(f"earmark: {error}") from error
+    if account is not None:
+        become(account)
+        listeners.owner = (-1, -1)  # from now on our files are ours by birth
+    return Supervisor(Prepared(option, state, bundle, listeners, lock, standard_log(), Notifier(os.environ)))
+
+
+def _examined(option: Path | None) -> Bundle:
+    examination = Examination(option, lambda: None)
+    _, status = os.waitpid(examination.pid, 0)
+    found = examination.result(how_it_ended(status))
+    if isinstance(found, Refused):
+        raise StartError("\n".join(found.problems))
+    return found

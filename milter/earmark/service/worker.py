@@ -1,0 +1,187 @@
+"""A worker: one process, one event loop, one generation from birth to end. All that it uses is made after the fork."""
+
+import asyncio
+import gc
+import signal
+import socket
+from collections import Counter
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import uvloop
+
+from earmark import config
+from earmark.clients.dns import Resolver
+from earmark.clients.names import Names
+from earmark.clients.zones import Zones
+from earmark.config.settings import Generation
+from earmark.core.record import Judged, make_record
+from earmark.engine import Engine
+from earmark.fronts.milter import MilterFront
+from earmark.log import verdict_fields
+from earmark.service.channel import Channel
+from earmark.service.crew import HEARTBEAT
+from earmark.service.output import standard_log
+from earmark.stores.history import FILE_NAME, History
+from earmark.world import World
+
+_LOG_DELAY = 0.5
+"""Seconds that a "verdict" line may wait for others to be written with."""
+_SETTLE = 1.0
+"""Seconds before a draining front lets go of connections without a session: one that was accepted a moment ago is about
+to begin one, and its MTA would answer 451."""
+_LAST_WRITE = 1.5
+"""Seconds that the history may take to write the last records."""
+_ACCEPT_PAUSE = 0.2
+"""Seconds without accepting when descriptors have run out."""
+
+
+def run(files: Mapping[str, bytes], state: Path, channel: Channel) -> int:
+    """Serve with the configuration `files` until told to drain by `channel`; return the exit status."""
+    generation = config.compile_generation(files)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(Worker(generation, state, channel).run())
+    return 0
+
+
+class Worker:
+    """What one worker has and counts. To be made inside no loop and run inside one."""
+
+    def __init__(self, generation: Generation, state: Path, channel: Channel) -> None:
+        self._generation = generation
+        self._state = state
+        self._channel = channel
+        self._listeners: list[socket.socket] = []
+        self._arriving: set[asyncio.Task[Any]] = set()
+        """Connections that were accepted and are not yet the front's: the loop itself holds tasks only weakly."""
+        self._draining = asyncio.Event()
+        self.counters: Counter[str] = Counter()
+
+    async def run(self) -> None:
+        """Serve, drain, leave."""
+        loop = asyncio.get_running_loop()
+        server = self._generation.server
+        self._log = log = standard_log(partial(loop.call_later, _LOG_DELAY))
+        loop.set_exception_handler(self._log_failure)
+        resolver = Resolver(server.dns.resolvers)
+        world = World(Zones(resolver, self._generation.zones.values()), Names(resolver))
+        self._history = History(self._state / FILE_NAME, log)
+        self._history.keep_generation(self._generation.id, self._generation.files)
+        engine = Engine(self._generation.policies, world, self._generation.id, self._tell, server.budget)
+        self._front = MilterFront(engine, log, idle=server.milter.idle)
+        loop.add_reader(self._channel.fileno(), self._hear)
+        loop.add_signal_handler(signal.SIGTERM, self._draining.set)
+        _spare_the_collector()
+        try:
+            await self._serve(server.drain)
+        finally:
+            self._stop_accepting()
+            resolver.close()
+            self._history.close(_LAST_WRITE)
+            log.flush()
+
+    async def _serve(self, drain: float) -> None:
+        pulse = asyncio.create_task(self._beat())
+        await self._draining.wait()
+        self._stop_accepting()
+        if not await self._empty_within(min(_SETTLE, drain)):
+            self._front.drain()
+            if not await self._empty_within(drain - _SETTLE):
+                self._log.event("cut_off", level="warning", sessions=self._front.sessions)
+                self._front.close()
+        pulse.cancel()
+        self._report()
+
+    async def _beat(self) -> None:
+        while True:
+            self._report()
+            await asyncio.sleep(HEARTBEAT)
+
+    def _report(self) -> None:
+        self._channel.send({"sessions": self._front.sessions, "counters": dict(self.counters)})
+
+    async def _empty_within(self, seconds: float) -> bool:
+        """Return whether the last connection ends within that time."""
+        await asyncio.gather(*self._arriving)
+        try:
+            async with asyncio.timeout(max(seconds, 0)):
+                await self._front.drained()
+        except TimeoutError:
+            return False
+        return True
+
+    def _hear(self) -> None:
+        """Do what the supervisor says. Should it be gone, the kernel has killed us already."""
+        received = self._channel.receive()
+        if received is None:
+            asyncio.get_running_loop().remove_reader(self._channel.fileno())
+            self._draining.set()
+            return
+        message, fds = received
+        if message["do"] == "accept":
+            self._listeners = [socket.socket(fileno=fd) for fd in fds]
+            self._accept_again()
+        else:
+            self._draining.set()
+
+    def _accept_again(self) -> None:
+        loop = asyncio.get_running_loop()
+        for listener in self._listeners:
+            loop.add_reader(listener.fileno(), self._accept, listener)
+
+    def _accept(self, listener: socket.socket) -> None:
+        """Take one connection; the next one may be for another worker, which spreads a burst over all."""
+        loop = asyncio.get_running_loop()
+        try:
+            connection, _ = listener.accept()
+        except (BlockingIOError, ConnectionAbortedError):
+            return
+        except OSError as error:
+            self._cannot_accept(listener, error)
+            return
+        self.counters["connections"] += 1
+        task = loop.create_task(self._begin(connection))
+        self._arriving.add(task)
+        task.add_done_callback(self._arriving.discard)
+
+    async def _begin(self, connection: socket.socket) -> None:
+        await asyncio.get_running_loop().connect_accepted_socket(self._front.protocol, connection)
+
+    def _cannot_accept(self, listener: socket.socket, error: OSError) -> None:
+        """Descriptors ran out: wait a moment. The supervisor has shut the socket down: it is of no more use."""
+        loop = asyncio.get_running_loop()
+        self.counters["accept_failed"] += 1
+        self._log.event("accept_failed", level="warning", why=error.strerror)
+        for each in self._listeners:
+            loop.remove_reader(each.fileno())
+        if not listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+            self._listeners.remove(listener)
+            listener.close()
+        loop.call_later(_ACCEPT_PAUSE, self._accept_again)
+
+    def _stop_accepting(self) -> None:
+        loop = asyncio.get_running_loop()
+        for listener in self._listeners:
+            loop.remove_reader(listener.fileno())
+            listener.close()
+        self._listeners = []
+
+    def _tell(self, judged: Judged) -> None:
+        record = make_record(judged)
+        self.counters["transactions"] += 1
+        self.counters[record.action] += 1
+        self._log.event("verdict", **verdict_fields(record))
+        self._history.add(record)
+
+    def _log_failure(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        self.counters["failures"] += 1
+        self._log.event("failure", level="error", why=context["message"], error=repr(context.get("exception")))
+
+
+def _spare_the_collector() -> None:
+    """Policies, zones and modules live as long as we do: look for garbage only among what messages leave behind."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
