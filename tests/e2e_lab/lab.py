@@ -1,0 +1,117 @@
+"""The lab: Postfix -> earmark -> Dovecot, with rbldnsd and unbound behind earmark, in a directory of its own."""
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from e2e_lab import smtp
+from e2e_lab.configuration import DOMAINS as CONFIGURED
+from e2e_lab.dovecot import Dovecot
+from e2e_lab.lists import Lists
+from e2e_lab.postfix import Postfix
+from e2e_lab.processes import wait_until
+from e2e_lab.service import Service, Usage
+from e2e_lab.smtp import CLEAN, SENDER, Peer, Sent
+from e2e_lab.store import Delivery, read_store
+
+NEEDED = ("postfix", "dovecot", "sievec", "rbldnsd", "unbound")
+DOMAINS = ", ".join((*CONFIGURED, "xn--bcher-kva.test"))
+
+
+def missing() -> str:
+    """Return why the lab cannot run here; "" where it can."""
+    absent = [name for name in NEEDED if shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin:/sbin") is None]
+    if absent:
+        return f"not installed: {', '.join(absent)}"
+    return "" if os.geteuid() == 0 else "Postfix starts as root only"
+
+
+class Lab:
+    """All servers, up from the constructor to `stop`. Each test calls `begin` first: the store is then empty."""
+
+    def __init__(self) -> None:
+        # /tmp and 0755: the servers' own accounts must be able to walk here, and paths of unix sockets are short
+        self.top = Path(tempfile.mkdtemp(prefix="earmark-e2e-", dir="/tmp"))
+        self.top.chmod(0o755)
+        self.store = self.top / "store"
+        self.lists = Lists(self.top / "lists")
+        self.dovecot = Dovecot(self.top / "dovecot", self.store)
+        self.service = Service(self.top / "earmark", self.lists.port)
+        self.postfix = Postfix(
+            self.top / "postfix", milter=self.service.port, lmtp=self.dovecot.port, store=self.store, domains=DOMAINS
+        )
+        self.logs = (self.service.log, self.postfix.log, self.dovecot.log, *self.lists.logs)
+        self._log_starts: dict[Path, int] = {}
+        self.at_rest = Usage(0, 0, 0)
+
+    def wait_ready(self) -> None:
+        """Wait for all servers, send a first message through them, and note what earmark then uses."""
+        for server in (self.lists, self.dovecot, self.service, self.postfix):
+            server.wait_ready()
+        self.begin()
+        self.send(b"Subject: first\n\nfirst\n", "first@lab.test")
+        self.settle()
+        self.at_rest = self.service.usage()
+
+    def stop(self) -> None:
+        for server in (self.postfix, self.service, self.dovecot, self.lists):
+            server.stop()
+        shutil.rmtree(self.top)
+
+    def begin(self) -> None:
+        """Empty the store and forget what the logs have said so far."""
+        for domain in self.store.iterdir():
+            shutil.rmtree(domain)
+        self._log_starts = {log: log.stat().st_size for log in self.logs if log.exists()}
+
+    def logged(self) -> list[tuple[str, str]]:
+        """Return what each server has logged since `begin`, by its name."""
+        return [(f"{log.parent.name}/{log.name}", _from(log, self._log_starts.get(log, 0))) for log in self.logs]
+
+    def verdicts(self) -> list[dict[str, Any]]:
+        """Return the verdict events since `begin`."""
+        start = self._log_starts.get(self.service.log, 0)
+        return [event for event in self.service.events(start) if event.get("event") == "verdict"]
+
+    def send(
+        self,
+        message: bytes,
+        *recipients: str,
+        peer: Peer = CLEAN,
+        sender: str = SENDER,
+        bdat: bool = False,
+        parameters: str = "",
+    ) -> Sent:
+        """Send one message through Postfix with earmark before it."""
+        return smtp.send(self.postfix.smtp, peer, sender, recipients, message, bdat=bdat, parameters=parameters)
+
+    def settle(self) -> None:
+        """Wait until Postfix has delivered all that it took."""
+        wait_until(lambda: not self.postfix.queued(), "Postfix's queue is empty", within=60)
+
+    def deliveries(self, recipient: str = "") -> list[Delivery]:
+        """Return the copies in the store: all of them, or one recipient's."""
+        self.settle()
+        return [copy for copy in read_store(self.store) if recipient in ("", copy.recipient)]
+
+    def delivery(self, recipient: str) -> Delivery:
+        """Return the one copy that a recipient got."""
+        (copy,) = self.deliveries(recipient)
+        return copy
+
+    def without_earmark(self, sent: Sent) -> bytes:
+        """Return what the store holds of the same message when Postfix asks no milter; take the copy out again."""
+        (recipient,) = sent.recipients
+        control = smtp.send(self.postfix.plain, sent.peer, sent.sender, ["control@lab.test"], sent.message)
+        assert control.queue_id, (recipient, control)
+        copy = self.delivery("control@lab.test")
+        shutil.rmtree(self.store / "lab.test" / "control")
+        return copy.message
+
+
+def _from(log: Path, start: int) -> str:
+    with log.open("rb") as file:
+        file.seek(start)
+        return file.read().decode("utf-8", "replace")

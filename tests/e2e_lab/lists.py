@@ -1,0 +1,105 @@
+"""The lists: real rbldnsd behind real unbound, on ports of their own. Every name that the tests use is under .test."""
+
+import os
+import signal
+import socket
+from pathlib import Path
+
+from e2e_lab.processes import Process, free_port, wait_until
+
+LISTED_NETWORK = "203.0.113.0/24"
+
+ZONES = {
+    # 203.0.113.0/24 and 2001:db8:bad::/48 are listed; 198.51.100.66 is in a policy range, which a Received hop may be
+    "bl.ip4": """\
+$TTL 60
+:127.0.0.2:listed by the lab
+127.0.0.2
+203.0.113.0/24
+198.51.100.66 :127.0.0.10:policy range
+""",
+    "bl.ip6": """\
+$TTL 60
+:127.0.0.2:listed by the lab
+0:0:0:0:0:ffff:7f00:2
+2001:db8:bad::/48
+""",
+    # a list that answers every query with an error code
+    "errors.ip4": "$TTL 60\n:127.255.255.254:query came through an open resolver\n0.0.0.0/0\n",
+}
+
+UNBOUND = """
+server:
+  interface: 127.0.0.1
+  port: {port}
+  do-daemonize: no
+  chroot: ""
+  username: ""
+  directory: "{top}"
+  pidfile: "{top}/unbound.pid"
+  use-syslog: no
+  do-ip6: no
+  num-threads: 1
+  access-control: 127.0.0.0/8 allow
+  do-not-query-localhost: no
+  module-config: "iterator"
+  qname-minimisation: no
+  local-zone: "." refuse
+  local-zone: "test." static
+  local-zone: "in-addr.arpa." static
+  local-zone: "ip6.arpa." static
+  local-zone: "lab.test." transparent
+  local-data: "sender.test. 60 IN MX 10 mail.sender.test."
+  local-data: "mail.sender.test. 60 IN A 192.0.2.10"
+  local-data: "mail.sender.test. 60 IN AAAA 2001:db8::10"
+  local-data-ptr: "192.0.2.10 60 mail.sender.test"
+stub-zone:
+  name: "lab.test."
+  stub-addr: 127.0.0.1@{lists}
+"""
+
+
+class Lists:
+    """One rbldnsd and one unbound; `port` is unbound's."""
+
+    def __init__(self, top: Path) -> None:
+        self.port = free_port()
+        lists = free_port()
+        top.mkdir()
+        for name, text in ZONES.items():
+            (top / name).write_text(text)
+        (top / "unbound.conf").write_text(UNBOUND.format(top=top, port=self.port, lists=lists))
+        user = ["-u", "nobody"] if os.geteuid() == 0 else []
+        zones = ["bl.lab.test:ip4set:bl.ip4", "bl.lab.test:ip6trie:bl.ip6", "errors.lab.test:ip4trie:errors.ip4"]
+        serve: list[str | Path] = ["rbldnsd", "-n", "-b", f"127.0.0.1/{lists}", "-w", top, *user, *zones]
+        self._rbldnsd = Process(serve, top / "rbldnsd.log")
+        self._unbound = Process(["unbound", "-d", "-c", top / "unbound.conf"], top / "unbound.log")
+        self.logs = (self._rbldnsd.log, self._unbound.log)
+
+    def wait_ready(self) -> None:
+        wait_until(lambda: _answers(self.port, "2.0.0.127.bl.lab.test"), "the list answers through unbound")
+
+    def hang(self) -> None:
+        """Let the resolver take queries and answer none."""
+        self._unbound.send(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        self._unbound.send(signal.SIGCONT)
+
+    def stop(self) -> None:
+        self._unbound.stop()
+        self._rbldnsd.stop()
+
+
+def _answers(port: int, name: str) -> bool:
+    """Return whether an A query (RFC 1035) for `name` gets NOERROR and an answer."""
+    question = b"".join(bytes([len(label)]) + label.encode() for label in name.split(".")) + b"\0\0\1\0\1"
+    with socket.socket(type=socket.SOCK_DGRAM) as client:
+        client.settimeout(0.2)
+        client.connect(("127.0.0.1", port))
+        try:
+            client.send(b"\x12\x34\x01\0\0\1\0\0\0\0\0\0" + question)
+            reply = client.recv(512)
+        except OSError:
+            return False
+    return reply[3] & 15 == 0 and reply[7] > 0

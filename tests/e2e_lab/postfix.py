@@ -1,0 +1,118 @@
+"""A Postfix instance of its own, with the milter lines of deploy/postfix/main.cf.earmark as they stand."""
+
+import shutil
+from pathlib import Path
+
+from e2e_lab.processes import Process, accepts, free_port, wait_until
+
+LINES = Path(__file__).parents[2] / "deploy" / "postfix" / "main.cf.earmark"
+
+MAIN = """
+compatibility_level = 3.6
+config_directory = {top}/etc
+queue_directory = {top}/queue
+data_directory = {top}/data
+command_directory = /usr/sbin
+daemon_directory = /usr/lib/postfix/sbin
+maillog_file = {top}/mail.log
+maillog_file_prefixes = {top}
+myhostname = mx.lab.test
+mydestination =
+# else every client on loopback is a trusted relay
+mynetworks = 127.0.0.99/32
+# else Postfix adds Date, From and Message-Id for clients on loopback, and they look like the sender's
+local_header_rewrite_clients =
+inet_interfaces = 127.0.0.1
+# "all" is what lets XCLIENT claim IPv6 addresses
+inet_protocols = all
+alias_maps =
+alias_database =
+enable_long_queue_ids = yes
+virtual_mailbox_domains = {domains}
+virtual_mailbox_maps = static:idn/
+virtual_mailbox_base = {store}
+virtual_uid_maps = static:65534
+virtual_gid_maps = static:65534
+virtual_transport = lmtp:inet:127.0.0.1:{lmtp}
+# Dovecot 2.3 speaks no SMTPUTF8 over LMTP: this domain is delivered by virtual(8)
+transport_maps = inline:{{ {{ b\u00fccher.test = virtual: }} }}
+smtpd_recipient_restrictions = reject_unauth_destination
+smtpd_authorized_xclient_hosts = 127.0.0.1
+smtpd_peername_lookup = no
+smtp_dns_support_level = disabled
+default_process_limit = 300
+smtpd_client_connection_count_limit = 0
+in_flow_delay = 0
+# else lines of more than 998 bytes are folded at delivery, and bodies cannot be compared
+lmtp_line_length_limit = 0
+minimal_backoff_time = 1s
+maximal_backoff_time = 2s
+queue_run_delay = 1s
+"""
+
+# The second smtpd has no milter: what it delivers shows what Postfix and Dovecot by themselves make of a message.
+MASTER = """
+{smtp}    inet  n  -  n  -  -  smtpd
+{plain}   inet  n  -  n  -  -  smtpd -o smtpd_milters=
+pickup    unix  n  -  n  60 1  pickup
+cleanup   unix  n  -  n  -  0  cleanup
+qmgr      unix  n  -  n  2  1  qmgr
+rewrite   unix  -  -  n  -  -  trivial-rewrite
+bounce    unix  -  -  n  -  0  bounce
+defer     unix  -  -  n  -  0  bounce
+trace     unix  -  -  n  -  0  bounce
+verify    unix  -  -  n  -  1  verify
+flush     unix  n  -  n  1000? 0 flush
+proxymap  unix  -  -  n  -  -  proxymap
+smtp      unix  -  -  n  -  -  smtp
+relay     unix  -  -  n  -  -  smtp
+lmtp      unix  -  -  n  -  -  lmtp
+virtual   unix  -  n  n  -  -  virtual
+error     unix  -  -  n  -  -  error
+retry     unix  -  -  n  -  -  error
+discard   unix  -  -  n  -  -  discard
+anvil     unix  -  -  n  -  1  anvil
+scache    unix  -  -  n  -  1  scache
+showq     unix  n  -  n  -  -  showq
+postlog   unix-dgram n - n  -  1  postlogd
+"""
+
+
+class Postfix:
+    """One running instance: `smtp` is the port with earmark before it, `plain` the one without."""
+
+    def __init__(self, top: Path, *, milter: int, lmtp: int, store: Path, domains: str) -> None:
+        self.smtp, self.plain = free_port(), free_port()
+        self.log = top / "mail.log"
+        self._queue = top / "queue"
+        for part in ("etc", "queue", "data"):
+            (top / part).mkdir(parents=True)
+        shutil.chown(top / "data", "postfix")
+        main = MAIN.format(top=top, domains=domains, store=store, lmtp=lmtp)
+        socket = f"earmark_socket = inet:127.0.0.1:{milter}\n"
+        (top / "etc" / "main.cf").write_text(main + _without_socket(LINES.read_text()) + socket)
+        (top / "etc" / "master.cf").write_text(MASTER.format(smtp=self.smtp, plain=self.plain))
+        self._process = Process(["postfix", "-c", top / "etc", "start-fg"], top / "out")
+
+    def wait_ready(self) -> None:
+        wait_until(lambda: accepts(self.smtp) and accepts(self.plain), "Postfix accepts connections")
+
+    def queued(self) -> list[Path]:
+        """Return the queue files that are still to be delivered."""
+        return [file for name in ("incoming", "active", "deferred") for file in _files(self._queue / name)]
+
+    def held(self) -> list[Path]:
+        """Return the queue files in quarantine."""
+        return _files(self._queue / "hold")
+
+    def stop(self) -> None:
+        self._process.stop()
+
+
+def _without_socket(lines: str) -> str:
+    """Postfix warns of a parameter that is set twice; the socket is the one thing that the tests set themselves."""
+    return "".join(line for line in lines.splitlines(keepends=True) if not line.startswith("earmark_socket"))
+
+
+def _files(directory: Path) -> list[Path]:
+    return [file for file in directory.rglob("*") if file.is_file()] if directory.exists() else []

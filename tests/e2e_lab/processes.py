@@ -1,0 +1,88 @@
+"""Servers as child processes: a log file each, awaited by condition, ended by the pid that was started."""
+
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+STOP_WITHIN = 20.0
+_taken: set[int] = set()
+
+
+class NotInTimeError(AssertionError):
+    """A condition that a test waits for did not come true."""
+
+
+def wait_until(condition: Callable[[], object], what: str, within: float = 20.0) -> None:
+    """Return once `condition` holds; raise NotInTimeError, naming `what`, after `within` seconds."""
+    deadline = time.monotonic() + within
+    while not condition():
+        if time.monotonic() > deadline:
+            raise NotInTimeError(f"not within {within:g} s: {what}")
+        time.sleep(0.02)
+
+
+def free_port() -> int:
+    """Return a port that is free on 127.0.0.1 for TCP and UDP, never the same one twice."""
+    while True:
+        with socket.socket() as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp:
+            tcp.bind(("127.0.0.1", 0))
+            port: int = tcp.getsockname()[1]
+            try:
+                udp.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        if port not in _taken:
+            _taken.add(port)
+            return port
+
+
+def accepts(port: int) -> bool:
+    """Return whether something accepts connections on this port of 127.0.0.1."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+class Process:
+    """A server in the foreground, in a session of its own; what it prints goes to `log`."""
+
+    def __init__(self, command: Sequence[str | Path], log: Path, environment: Mapping[str, str] | None = None) -> None:
+        self.log = log
+        with log.open("ab") as output:
+            self._child = subprocess.Popen(
+                [str(word) for word in command],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, **(environment or {})},
+                cwd="/",
+                start_new_session=True,
+            )
+
+    @property
+    def pid(self) -> int:
+        return self._child.pid
+
+    @property
+    def running(self) -> bool:
+        return self._child.poll() is None
+
+    def send(self, signal_number: int) -> None:
+        self._child.send_signal(signal_number)
+
+    def wait(self, within: float = STOP_WITHIN) -> int:
+        return self._child.wait(within)
+
+    def stop(self) -> int:
+        """End it: SIGCONT in case a test has stopped it, SIGTERM, and SIGKILL for what does not heed that."""
+        if self.running:
+            self.send(signal.SIGCONT)
+            self.send(signal.SIGTERM)
+            try:
+                return self.wait()
+            except subprocess.TimeoutExpired:
+                self.send(signal.SIGKILL)
+        return self.wait()

@@ -1,0 +1,112 @@
+"""`earmark serve` with a configuration and a state directory of its own."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from e2e_lab.configuration import write_configuration
+from e2e_lab.processes import Process, free_port, wait_until
+
+EARMARK = (sys.executable, "-m", "earmark")
+
+
+class Usage(NamedTuple):
+    """What a supervisor and its children use."""
+
+    children: int
+    resident: int
+    """Bytes of resident memory, shared pages counted in each process."""
+    descriptors: int
+
+
+class Service:
+    """One supervisor and its workers, answering on `port`."""
+
+    def __init__(self, top: Path, resolver: int) -> None:
+        self.port = free_port()
+        self.configuration = top / "configuration"
+        self.state = top / "state"
+        self.log = top / "log"
+        self.state.mkdir(parents=True)
+        if os.geteuid() == 0:
+            shutil.chown(self.state, "nobody", "nogroup")
+        write_configuration(self.configuration, milter=self.port, resolver=resolver, state=self.state)
+        self._environment = {"EARMARK_CONFIG": str(self.configuration)}
+        self._process: Process
+        self.start()
+
+    def start(self) -> None:
+        self._process = Process([*EARMARK, "serve"], self.log, self._environment)
+
+    def stop(self) -> int:
+        """End it as an administrator does, and return its exit code."""
+        return self._process.stop()
+
+    def wait_ready(self) -> None:
+        wait_until(lambda: self.run("probe", f"inet:127.0.0.1:{self.port}").returncode == 0, "earmark answers a probe")
+
+    @property
+    def running(self) -> bool:
+        return self._process.running
+
+    def run(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
+        """Run another `earmark` command with the same configuration."""
+        return subprocess.run(
+            [*EARMARK, *arguments],
+            env={**os.environ, **self._environment, "NO_COLOR": "1"},
+            capture_output=True, text=True, timeout=30, check=False, cwd="/",
+        )  # fmt: skip
+
+    def signal(self, number: int) -> None:
+        self._process.send(number)
+
+    def children(self) -> list[int]:
+        """Return the pids of the workers and the watcher."""
+        return _children(self._process.pid)
+
+    def kill_children(self) -> None:
+        """SIGKILL to all of them."""
+        for pid in self.children():
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+
+    def events(self, start: int = 0) -> Iterator[dict[str, Any]]:
+        """Yield what the log says from byte `start` on, event by event."""
+        with self.log.open("rb") as log:
+            log.seek(start)
+            for line in log:
+                if line.startswith(b"{") and line.endswith(b"\n"):
+                    yield json.loads(line)
+
+    def usage(self) -> Usage:
+        """Return what supervisor and children use now."""
+        children = self.children()
+        pids = (self._process.pid, *children)
+        return Usage(len(children), sum(map(_resident, pids)), sum(map(_descriptors, pids)))
+
+
+def _children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def _resident(pid: int) -> int:
+    try:
+        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    except FileNotFoundError:
+        return 0
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def _descriptors(pid: int) -> int:
+    try:
+        return sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir())
+    except FileNotFoundError:
+        return 0

@@ -1,0 +1,88 @@
+"""What lies in the Maildirs, and how a stored message differs from the one that was sent."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+OUR_NAMES = re.compile(rb"(?:x-spam-|x-earmark)[^:\s]*\s*:", re.IGNORECASE)
+_POSTFIX_RECEIVED = re.compile(rb"Received: from [^;]*\sby mx\.lab\.test \(Postfix\) with \S+ id (\w+)", re.DOTALL)
+
+
+class Parts(NamedTuple):
+    """A message taken apart, byte for byte; a field keeps its folding and its line end."""
+
+    fields: tuple[bytes, ...]
+    body: bytes
+    """From the empty line on."""
+
+
+def take_apart(message: bytes) -> Parts:
+    """Split a message, whose lines end in LF, into its fields and its body."""
+    fields: list[bytes] = []
+    lines = message.splitlines(keepends=True) if b"\r" not in message else re.findall(rb"[^\n]*\n|[^\n]+", message)
+    for position, line in enumerate(lines):
+        if line == b"\n":
+            return Parts(tuple(fields), b"".join(lines[position:]))
+        if line[:1] in b" \t" and fields:
+            fields[-1] += line
+        else:
+            fields.append(line)
+    return Parts(tuple(fields), b"")
+
+
+def without_ours(message: bytes) -> bytes:
+    """Return the message without the fields that only earmark may write."""
+    fields, body = take_apart(message)
+    return b"".join(field for field in fields if not OUR_NAMES.match(field)) + body
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One copy in somebody's mailbox."""
+
+    recipient: str
+    folder: str
+    """"INBOX" or "Junk"."""
+    queue_id: str
+    added: tuple[bytes, ...]
+    """The fields that Postfix, earmark and Dovecot put on top, down to Postfix's own Received."""
+    message: bytes
+    """All below: what the sender sent, as it is stored."""
+
+    def values(self, name: str) -> list[str]:
+        """Return the values of the fields of this name among those put on top, unfolded."""
+        prefix = name.lower().encode() + b":"
+        found = (field.partition(b":")[2] for field in self.added if field.lower().startswith(prefix))
+        return [" ".join(value.decode("ascii").split()) for value in found]
+
+    @property
+    def marked(self) -> bool:
+        return self.values("X-Spam-Flag") == ["YES"]
+
+    @property
+    def ours(self) -> tuple[bytes, ...]:
+        """The fields that earmark put on top."""
+        return tuple(field for field in self.added if OUR_NAMES.match(field))
+
+
+def read_store(store: Path) -> Iterator[Delivery]:
+    """Yield every copy in the store."""
+    for file in store.rglob("*"):
+        if file.parent.name in ("new", "cur") and file.is_file():
+            mailbox = file.parent.parent
+            folder = mailbox.name.removeprefix(".") if mailbox.name.startswith(".") else "INBOX"
+            yield _delivery(folder, file.read_bytes())
+
+
+def _delivery(folder: str, raw: bytes) -> Delivery:
+    fields, body = take_apart(raw)
+    recipient = next(field[13:].strip().decode() for field in fields if field.startswith(b"Delivered-To:"))
+    for position, field in enumerate(fields):
+        found = _POSTFIX_RECEIVED.match(field)
+        if found:
+            queue_id = found[1].decode()
+            message = b"".join(fields[position + 1 :]) + body
+            return Delivery(recipient, folder, queue_id, fields[: position + 1], message)
+    raise AssertionError(f"a mail in {folder} that Postfix did not hand over: {raw[:2000]!r}")
