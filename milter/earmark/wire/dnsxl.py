@@ -1,0 +1,151 @@
+"""The DNS messages of the hot path (RFC 1035): a packed query, and the answers that lists give, read in place.
+
+Nearly every answer of a DNS list is NXDOMAIN with a SOA, or one A record. Those are read here, in a few microseconds;
+what is rarer is left to a full codec (`read_common` says None). Nothing here raises on bytes from the network, and
+every loop moves forward through the packet.
+"""
+
+from struct import Struct
+from typing import NamedTuple
+
+RTYPES = {"A": 1, "PTR": 12, "MX": 15, "TXT": 16, "AAAA": 28}
+"""The record types that are asked for, by name."""
+
+NOERROR, FORMERR, SERVFAIL, NXDOMAIN = 0, 1, 2, 3
+UDP_SIZE = 1232
+"""The UDP payload that we offer by EDNS (RFC 6891): what passes every path without fragments."""
+
+_HEADER = Struct("!HHHHHH")
+_RECORD = Struct("!HHIH")  # type, class, TTL, length of the data; behind the owner's name
+_TTL = Struct("!I")
+_SOA, _OPT, _IN = 6, 41, 1
+_RECURSION_DESIRED = 0x0100
+_IS_REPLY, _OPCODE, _TRUNCATED = 0x80, 0x78, 0x02  # in the third byte
+_POINTER_TO_QUESTION = b"\xc0\x0c"
+_OPT_RECORD = b"\0" + _RECORD.pack(_OPT, UDP_SIZE, 0, 0)
+_LENGTH = [bytes((length,)) for length in range(64)]
+_DECIMAL = [str(byte) for byte in range(256)]
+_NAME_BYTES = b"abcdefghijklmnopqrstuvwxyz0123456789-_/"
+_TAILS = {rtype: b"\0" + number.to_bytes(2, "big") + b"\0\1" for rtype, number in RTYPES.items()}
+
+
+class Answer(NamedTuple):
+    """What a common answer says."""
+
+    rcode: int
+    """NOERROR or NXDOMAIN."""
+    ttl: int
+    """Seconds: the lowest of the records; for a negative answer min(SOA TTL, SOA minimum) (RFC 2308), 0 without SOA."""
+    addresses: tuple[str, ...]
+    """The A records; empty for a negative answer."""
+
+
+def question(name: str, rtype: str) -> bytes:
+    """Return the question section for a name (lower case, A-labels, with or without a final dot).
+
+    Raises ValueError for what is no name: an empty or overlong label, over 255 bytes in all, any byte but a-z, 0-9 and
+    "-_/".
+    """
+    raw = name.removesuffix(".").encode("ascii")
+    if raw.translate(None, _NAME_BYTES).strip(b"."):
+        raise ValueError(f"not a domain name: {name!r}")
+    labels = raw.split(b".")
+    if b"" in labels or len(raw) > 253:
+        raise ValueError(f"not a domain name: {name!r}")
+    try:
+        return b"".join([_LENGTH[len(label)] + label for label in labels]) + _TAILS[rtype]
+    except IndexError:
+        raise ValueError(f"a label over 63 bytes: {name!r}") from None
+
+
+def query(number: int, asked: bytes, *, edns: bool = True) -> bytes:
+    """Return a query with this id (0..65535) for a question section, recursion desired."""
+    if edns:
+        return _HEADER.pack(number, _RECURSION_DESIRED, 1, 0, 0, 1) + asked + _OPT_RECORD
+    return _HEADER.pack(number, _RECURSION_DESIRED, 1, 0, 0, 0) + asked
+
+
+def is_reply(packet: bytes, asked: bytes) -> bool:
+    """Return whether this is a reply to the question: QR, opcode 0, and the question itself, letter case aside.
+
+    A FORMERR may leave the question out: it comes from servers that could not read ours (RFC 6891 section 7).
+    """
+    end = 12 + len(asked)
+    if len(packet) < 12 or packet[2] & (_IS_REPLY | _OPCODE) != _IS_REPLY:
+        return False
+    if packet[4:6] != b"\0\1":
+        return packet[4:6] == b"\0\0" and rcode(packet) == FORMERR
+    if packet[12:end] == asked:
+        return True
+    return packet[end - 4 : end] == asked[-4:] and packet[12 : end - 4].lower() == asked[:-4]
+
+
+def rcode(packet: bytes) -> int:
+    """Return the response code of a packet that `is_reply`."""
+    return packet[3] & 15
+
+
+def is_truncated(packet: bytes) -> bool:
+    """Return whether a packet that `is_reply` asks to come again by TCP."""
+    return bool(packet[2] & _TRUNCATED)
+
+
+def read_common(packet: bytes, asked: bytes) -> Answer | None:
+    """Read a packet that `is_reply`, if it is one of the common answers; None for everything else, broken ones too."""
+    _, flags, questions, answers, authorities, _ = _HEADER.unpack_from(packet)
+    code = flags & 15
+    if questions != 1 or flags & 0x0200 or (code != NOERROR and (code != NXDOMAIN or answers)):
+        return None
+    at = 12 + len(asked)
+    if answers:
+        return _addresses(packet, at, answers) if asked[-4:-2] == b"\0\1" else None
+    ttl = _negative_ttl(packet, at) if authorities else 0
+    return None if ttl is None else Answer(code, ttl, ())
+
+
+def _addresses(packet: bytes, at: int, count: int) -> Answer | None:
+    """Read A records whose owner is the name asked for. Each takes 16 bytes, so the packet bounds their number."""
+    if at + 16 * count > len(packet):
+        return None
+    lowest = 0xFFFFFFFF
+    texts = []
+    for start in range(at, at + 16 * count, 16):
+        rtype, rclass, ttl, length = _RECORD.unpack_from(packet, start + 2)
+        if packet[start : start + 2] != _POINTER_TO_QUESTION or rtype != 1 or rclass != _IN or length != 4:
+            return None
+        lowest = min(lowest, _ttl(ttl))
+        texts.append(".".join([_DECIMAL[byte] for byte in packet[start + 12 : start + 16]]))
+    return Answer(NOERROR, lowest, tuple(texts))
+
+
+def _negative_ttl(packet: bytes, at: int) -> int | None:
+    """Return the lower of the TTL and the minimum of the SOA that stands at `at`; None where none stands there."""
+    at = _skip_name(packet, at)
+    data = at + 10
+    if data > len(packet):
+        return None
+    rtype, rclass, ttl, length = _RECORD.unpack_from(packet, at)
+    end = data + length
+    if rtype != _SOA or rclass != _IN or length < 22 or end > len(packet):
+        return None
+    return min(_ttl(ttl), _ttl(_TTL.unpack_from(packet, end - 4)[0]))
+
+
+def _skip_name(packet: bytes, at: int) -> int:
+    """Return where the name at `at` ends; beyond the packet for a name that does not end in it."""
+    size = len(packet)
+    while at < size:
+        length = packet[at]
+        if length >= 0xC0:
+            return at + 2
+        at += length + 1
+        if not length:
+            return at
+        if length > 63:
+            break
+    return size + 1
+
+
+def _ttl(value: int) -> int:
+    """Return a TTL as RFC 2181 section 8 reads it: with the highest bit set it is 0."""
+    return value if value < 0x80000000 else 0
