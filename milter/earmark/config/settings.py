@@ -1,11 +1,11 @@
 """What configuration becomes: plain values, read once at load and never changed."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from earmark.core.mail import Site
-from earmark.core.policy import Mode, PolicySet
+from earmark.core.policy import Mode, Place, PolicySet
 from earmark.core.zones import Zone
 
 
@@ -56,6 +56,8 @@ class ServerSettings:
     dns: DnsSettings
     history: HistorySettings
     site: Site
+    places: Mapping[str, Place] = field(default_factory=dict)
+    """By setting, such as "milter.listen": the file and line that made it; what is built in has none."""
 
 
 @dataclass(frozen=True, slots=True)

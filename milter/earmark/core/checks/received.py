@@ -1,13 +1,14 @@
 """Addresses of the Received chain in DNS lists. They may mark, never refuse (docs/design.md, section 0)."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Annotated
 
 from earmark.core.checks.check import MessageCheck
 from earmark.core.checks.listings import knob_of, weight_of
 from earmark.core.evidence import UNKNOWN, Facts, Finding, Listing, Origin, Points, Question, Stage, Status
 from earmark.core.mail import Hop, Transaction
-from earmark.core.zones import Zone, is_public
+from earmark.core.zones import Code, Zone, is_public
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,11 +19,11 @@ class ReceivedKnobs:
     """The lists to ask, by name from rules/zones.toml."""
     weights: dict[str, Points] = field(default_factory=dict)
     """Weights in place of the code book's, by symbol; before the shares below."""
-    hops: int = 30
+    hops: Annotated[int, range(1, 101)] = 30
     """How many hops are looked at, from the newest."""
-    deep_share: int = 75
+    deep_share: Annotated[int, range(101)] = 75
     """What a hop counts that did not hand over to one of our own relays, in percent."""
-    authenticated_share: int = 50
+    authenticated_share: Annotated[int, range(101)] = 50
     """What a hop counts whose client authenticated, in percent of that."""
     each_at_most: Points = Points(500)
     """What one deep hop counts at most."""
@@ -52,32 +53,56 @@ def _asked_hops(hops: Sequence[Hop], knobs: ReceivedKnobs) -> list[Hop]:
 
 
 def _zones(hop: Hop, knobs: ReceivedKnobs) -> list[Zone]:
-    return [zone for zone in knobs.zones if zone.received and zone.takes(hop.address)]
+    """Return the zones with something to say about this hop."""
+    return [
+        zone
+        for zone in knobs.zones
+        if zone.received and zone.takes(hop.address) and any(_counts(code, hop) for code in zone.codes)
+    ]
+
+
+def _counts(code: Code, hop: Hop) -> bool:
+    """Return whether a code is held against a hop.
+
+    All are held against the client that handed over to one of our relays, as against one that connects to us: unless it
+    authenticated there, for then it may be at home.
+    """
+    return code.deep or (hop.handed_over and not hop.authenticated)
 
 
 def examine(transaction: Transaction, facts: Facts, knobs: ReceivedKnobs) -> Iterator[Finding]:
     """Find listed hops; the handing-over client at full weight, deep ones by their share and under the caps."""
-    left: int = knobs.all_at_most
+    paid = transaction.envelope.client.address
     deep: list[Finding] = []
     for hop in _asked_hops(transaction.message.hops, knobs):
-        if hop.address == transaction.envelope.client.address:
+        if hop.address == paid:
             continue
-        finding = _heaviest(hop, facts, knobs)
-        if finding is None:
-            continue
+        found = _heaviest_by_owner(hop, facts, knobs)
         if hop.handed_over:
-            yield finding
+            yield from found
         else:
-            deep.append(finding)
-    for finding in sorted(deep, key=lambda found: -found.score):
+            deep.extend(_capped(found, knobs.each_at_most))
+    yield from _capped(deep, knobs.all_at_most)
+
+
+def _capped(findings: Iterable[Finding], at_most: int) -> Iterator[Finding]:
+    """Return the findings, the heaviest first, as far as they fit under a sum."""
+    left = at_most
+    for finding in sorted(findings, key=lambda found: -found.score):
         if left > 0:
             yield finding._replace(score=Points(min(finding.score, left)))
-            left -= finding.score
+        left -= finding.score
 
 
-def _heaviest(hop: Hop, facts: Facts, knobs: ReceivedKnobs) -> Finding | None:
-    found = (_listed(hop, zone, facts, knobs) for zone in _zones(hop, knobs))
-    return max((finding for finding in found if finding), key=lambda finding: finding.score, default=None)
+def _heaviest_by_owner(hop: Hop, facts: Facts, knobs: ReceivedKnobs) -> Iterable[Finding]:
+    """Return the heaviest listing of each owner's zones, as on the connection."""
+    heaviest: dict[str, Finding] = {}
+    for zone in _zones(hop, knobs):
+        finding = _listed(hop, zone, facts, knobs)
+        best = heaviest.get(zone.owner)
+        if finding is not None and (best is None or finding.score > best.score):
+            heaviest[zone.owner] = finding
+    return heaviest.values()
 
 
 def _listed(hop: Hop, zone: Zone, facts: Facts, knobs: ReceivedKnobs) -> Finding | None:
@@ -85,11 +110,13 @@ def _listed(hop: Hop, zone: Zone, facts: Facts, knobs: ReceivedKnobs) -> Finding
     fact = facts.get(question, UNKNOWN)
     if fact.status is not Status.FAIL:
         return None
-    entries = [code for code in zone.entries(fact.data) if code.deep or hop.handed_over]
+    entries = [code for code in zone.entries(fact.data) if _counts(code, hop)]
     if not entries:
         return None
     code = max(entries, key=lambda entry: weight_of(entry, knobs.weights))
     score = _share(weight_of(code, knobs.weights), hop, knobs)
+    if score <= 0:
+        return None
     where = "handed over by" if hop.handed_over else "Received hop"
     why = f"{where} {hop.address} is listed by {zone.name} ({code.meaning})"
     knob = knob_of(code, knobs.weights).replace("listings.", "received.")
@@ -97,8 +124,9 @@ def _listed(hop: Hop, zone: Zone, facts: Facts, knobs: ReceivedKnobs) -> Finding
 
 
 def _share(weight: int, hop: Hop, knobs: ReceivedKnobs) -> Points:
-    score = weight if hop.handed_over else min(weight * knobs.deep_share // 100, knobs.each_at_most)
-    return Points(score * knobs.authenticated_share // 100 if hop.authenticated else score)
+    percent = 100 if hop.handed_over else knobs.deep_share
+    authenticated = knobs.authenticated_share if hop.authenticated else 100
+    return Points(weight * percent * authenticated // 10_000)
 
 
 RECEIVED = MessageCheck("received", Stage.EOH, Origin.HEADER, ReceivedKnobs, wants, examine)

@@ -1,0 +1,78 @@
+"""The configuration directory on disk: which one it is, and its bytes."""
+
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from earmark.config.document import LARGEST
+from earmark.config.generation import compile_generation, is_read
+from earmark.config.problems import ConfigError, Problem, whole_file
+from earmark.config.settings import Generation
+
+INSTALLED = Path("/etc/earmark")
+FOLDERS = ("policies", "policies/domains", "rules")
+
+
+def shipped() -> Path:
+    """Return the directory with the policies and rules that come with the program."""
+    package = Path(__file__).resolve().parent.parent
+    data = package / "data"
+    return data if (data / "policies").is_dir() else package.parent.parent
+
+
+def find_directory(option: Path | None) -> Path:
+    """Return the configuration directory: the option, else $EARMARK_CONFIG, /etc/earmark if it exists, `shipped()`."""
+    if option is not None:
+        return option
+    if os.environ.get("EARMARK_CONFIG"):
+        return Path(os.environ["EARMARK_CONFIG"])
+    return INSTALLED if INSTALLED.is_dir() else shipped()
+
+
+def read_files(directory: Path) -> dict[str, bytes]:
+    """Return the bytes of every file that counts, by relative path. Raises ConfigError where one cannot be read."""
+    files, problems = _read(directory)
+    if problems:
+        raise ConfigError(problems)
+    return files
+
+
+def load(directory: Path) -> Generation:
+    """Read and compile a directory. Raises ConfigError with everything that is wrong, unreadable files included."""
+    files, problems = _read(directory)
+    return compile_generation(files, problems)
+
+
+def writable_by_others(directory: Path) -> list[Path]:
+    """Return the files and folders that anybody on this machine could change."""
+    paths = [directory, *(directory / folder for folder in FOLDERS), *(directory / name for name in _names(directory))]
+    return [path for path in paths if path.exists() and path.stat().st_mode & stat.S_IWOTH]
+
+
+def _names(directory: Path) -> Iterator[str]:
+    for folder in FOLDERS:
+        try:
+            entries = sorted(path.name for path in (directory / folder).iterdir())
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        yield from (name for entry in entries if is_read(name := f"{folder}/{entry}"))
+
+
+def _read(directory: Path) -> tuple[dict[str, bytes], list[Problem]]:
+    files: dict[str, bytes] = {}
+    problems: list[Problem] = []
+    for name in _names(directory):
+        try:
+            files[name] = _content(directory / name)
+        except OSError as error:
+            problems.append(whole_file(name, f"cannot be read: {error.strerror or error}"))
+    return files, problems
+
+
+def _content(path: Path) -> bytes:
+    """Return a file's bytes, one more than allowed at most: what is too large need not be read to say so."""
+    if not stat.S_ISREG(path.stat().st_mode):  # a FIFO would hold us up
+        raise OSError(0, "not a regular file")
+    with path.open("rb") as file:
+        return file.read(LARGEST + 1)
