@@ -101,13 +101,18 @@ class Lab:
         (copy,) = self.deliveries(recipient)
         return copy
 
+    def take(self, recipient: str) -> list[Delivery]:
+        """Return the copies that a recipient got, and take them out of the store."""
+        copies = self.deliveries(recipient)
+        user, _, domain = recipient.partition("@")
+        shutil.rmtree(self.store / domain / user)
+        return copies
+
     def without_earmark(self, sent: Sent) -> bytes:
-        """Return what the store holds of the same message when Postfix asks no milter; take the copy out again."""
-        (recipient,) = sent.recipients
-        control = smtp.send(self.postfix.plain, sent.peer, sent.sender, ["control@lab.test"], sent.message)
-        assert control.queue_id, (recipient, control)
-        copy = self.delivery("control@lab.test")
-        shutil.rmtree(self.store / "lab.test" / "control")
+        """Return what the store holds of the same message when Postfix asks no milter."""
+        alone = smtp.send(self.postfix.plain, sent.peer, sent.sender, ["alone@lab.test"], sent.message)
+        assert alone.queue_id, alone
+        (copy,) = self.take("alone@lab.test")
         return copy.message
 
 

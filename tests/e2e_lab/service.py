@@ -63,20 +63,31 @@ class Service:
             capture_output=True, text=True, timeout=30, check=False, cwd="/",
         )  # fmt: skip
 
-    def signal(self, number: int) -> None:
-        self._process.send(number)
+    def kill(self) -> None:
+        """SIGKILL to the supervisor."""
+        self._process.send(signal.SIGKILL)
+        self._process.wait()
+
+    def write_domain(self, name: str, policy: str) -> None:
+        """Write a file of policies/domains; it takes effect at the next reload."""
+        (self.configuration / "policies" / "domains" / f"{name}.toml").write_text(policy)
+
+    def remove_domain(self, name: str) -> None:
+        (self.configuration / "policies" / "domains" / f"{name}.toml").unlink()
 
     def children(self) -> list[int]:
         """Return the pids of the workers and the watcher."""
         return _children(self._process.pid)
 
     def kill_children(self) -> None:
-        """SIGKILL to all of them."""
-        for pid in self.children():
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
+        """SIGKILL to all of them; return when they are gone."""
+        killed = self.children()
+        for pid in killed:
+            os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: not any(self.lives(pid) for pid in killed), "the killed children are gone")
+
+    def lives(self, pid: int) -> bool:
+        return Path(f"/proc/{pid}").exists()
 
     def events(self, start: int = 0) -> Iterator[dict[str, Any]]:
         """Yield what the log says from byte `start` on, event by event."""
