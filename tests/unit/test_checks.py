@@ -159,7 +159,7 @@ class TestHelo:
         def asked(helo: str | None) -> list[object]:
             return list(helo_check.wants(envelope(helo=helo), {}, KNOBS["helo"]))
 
-        assert asked("Mail.example.net") == [HostAddress("mail.example.net")]
+        assert asked("Mail.example.net") == [HostAddress("mail.example.net"), ReverseName(IP)]
         assert asked("localhost") == asked("[192.0.2.7]") == asked("192.0.2.7") == asked(None) == []
 
 
@@ -218,7 +218,7 @@ class TestReceived:
 
     def test_an_authenticated_hop_counts_half(self) -> None:
         facts: Facts = {Listing("zen.example", "192.0.2.9"): listed("127.0.0.4")}
-        assert self.find(facts, hop("192.0.2.9", authenticated=True)) == [("RECEIVED_ZEN_XBL", 250)]
+        assert self.find(facts, hop("192.0.2.9", authenticated=True)) == [("RECEIVED_ZEN_XBL", 300)]
 
     def test_a_pbl_like_code_never_counts_deep_but_does_for_the_handing_over_client(self) -> None:
         facts: Facts = {Listing("zen.example", "192.0.2.9"): listed("127.0.0.10")}

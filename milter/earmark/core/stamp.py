@@ -31,10 +31,24 @@ class Trace(NamedTuple):
 def edits(txn: Transaction, verdict: Verdict, policies: Sequence[Policy], trace: Trace) -> tuple[Edit, ...]:
     """Return the edits in the order in which they are to be made. `policies` go with the verdict's outcomes, in order.
 
-    An exempt session's own header stays as it is: nothing is removed there.
+    Mail of an exempt session is our own: nothing is removed from it, and unless it is marked it gets the trace field only.
     """
+    if txn.envelope.exempt and verdict.action < Action.MARK:
+        return (InsertHeader("X-Earmark", _trace_value(verdict, trace)),)
     found = () if txn.envelope.exempt else tuple(_removals(txn.message.headers))
     return (*found, *_subject(txn, verdict, policies), *_fields(verdict, policies, trace))
+
+
+def is_ours(name: bytes) -> bool:
+    """Return whether only we may write fields of this name."""
+    return name.strip().lower().startswith(_OURS)
+
+
+def unjudged(txn: Transaction, trace: Trace) -> tuple[Edit, ...]:
+    """Return the edits for a message that a fault of our own kept from being judged: it is accepted, and says so."""
+    removed = () if txn.envelope.exempt else tuple(_removals(txn.message.headers))
+    value = f"v=1; id={trace.verdict_id}; gen={trace.generation[:12]}; unchecked=error"
+    return (*removed, InsertHeader("X-Earmark", value))
 
 
 def _removals(headers: Sequence[Header]) -> Iterator[RemoveHeader]:
