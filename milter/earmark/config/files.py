@@ -44,6 +44,26 @@ def load(directory: Path) -> Generation:
     return compile_generation(files, problems)
 
 
+def copy_shipped(target: Path) -> int:
+    """Copy the shipped policies and rules to `target`, and return how many files that were.
+
+    Raises FileExistsError, before anything is copied, where one of them exists.
+    """
+    source = shipped()
+    names = [
+        path.relative_to(source) for top in ("policies", "rules") for path in sorted((source / top).rglob("*.toml*"))
+    ]
+    for name in names:
+        if (target / name).exists():
+            raise FileExistsError(0, "exists", str(target / name))
+    for folder in FOLDERS:
+        (target / folder).mkdir(parents=True, exist_ok=True)
+    for name in names:
+        with (target / name).open("xb") as file:
+            file.write((source / name).read_bytes())
+    return len(names)
+
+
 def writable_by_others(directory: Path) -> list[Path]:
     """Return the files and folders that anybody on this machine could change."""
     paths = [directory, *(directory / folder for folder in FOLDERS), *(directory / name for name in _names(directory))]

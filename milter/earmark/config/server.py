@@ -36,6 +36,11 @@ def server_settings(document: Document, file: ServerFile, domains: frozenset[str
     )
 
 
+def built_in() -> ServerSettings:
+    """Return the settings of a machine whose server.toml sets nothing."""
+    return server_settings(Document("", {}, {}, (0,)), ServerFile(schema=1), frozenset())
+
+
 def _places(document: Document, settings: dict[str, Any]) -> dict[str, Place]:
     found: dict[str, Place] = {}
     for key, value in settings.items():
