@@ -66,6 +66,8 @@ class Result(NamedTuple):
     outcome: str
     """REFUSED, or "accepted": the folder is found by who has the Maildirs."""
     reply: str
+    verdict_id: str = ""
+    """Known to who has the filter."""
 
 
 async def play(dialogue: Dialogue, port: int) -> list[Result]:
