@@ -63,6 +63,8 @@ class Asked:
     respond: Callable[[bytes], None]
     from_elsewhere: Callable[[bytes], None]
     over_tcp: bool
+    times: int
+    """How often this name has been asked for, this time included."""
 
     def message(
         self,
@@ -84,6 +86,11 @@ class Asked:
     @property
     def cname_at(self) -> int:
         return 12 + len(read_question(self.packet)[2])
+
+
+def _first_is_lost(asked: Asked) -> None:
+    if asked.times > 1:
+        asked.respond(asked.message(LISTED))
 
 
 Fault = Callable[[Asked], None]
@@ -170,6 +177,7 @@ FAULTS: dict[str, Fault] = {
     "nodatasoa": lambda asked: asked.respond(asked.message(authority=soa(100, 900))),
     "referral": lambda asked: asked.respond(asked.message(authority=record(b"\1a\0", rtype=2))),
     "timeout": lambda _: None,
+    "lossy": _first_is_lost,
     "late": _after(0.4, lambda asked: asked.message(LISTED)),
     "slow": _after(0.3, lambda asked: asked.message(rcode=3)),
     "wrongid": _says(LISTED, number_off=1),
@@ -223,6 +231,7 @@ class Dnsd:
     def take(self, packet: bytes, port: int, asked: Asked) -> None:
         name, rtype, _ = read_question(packet)
         self.queries.append(Query(name, rtype, int.from_bytes(packet[:2], "big"), port, asked.over_tcp))
+        asked.times = sum(query.name == name for query in self.queries)
         labels = name.split(".")
         if labels[-2:] == ["fault", "test"]:
             FAULTS.get(labels[-3], FAULTS["nx"])(asked)
@@ -239,7 +248,7 @@ class Dnsd:
             def respond(message: bytes) -> None:
                 writer.write(len(message).to_bytes(2, "big") + message)
 
-            self.take(packet, 0, Asked(packet, respond, lambda _: None, over_tcp=True))
+            self.take(packet, 0, Asked(packet, respond, lambda _: None, over_tcp=True, times=0))
         writer.close()
 
 
@@ -255,7 +264,7 @@ class _Datagrams(asyncio.DatagramProtocol):
         def respond(message: bytes) -> None:
             self.transport.sendto(message, addr)
 
-        asked = Asked(data, respond, lambda message: _send(self.elsewhere, message, addr), over_tcp=False)
+        asked = Asked(data, respond, lambda message: _send(self.elsewhere, message, addr), over_tcp=False, times=0)
         self.server.take(data, addr[1], asked)
 
 

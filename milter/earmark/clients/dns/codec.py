@@ -13,7 +13,6 @@ import dns.message
 import dns.name
 import dns.rcode
 import dns.rdata
-import dns.rdataclass
 import dns.rdatatype
 import dns.rrset
 from dns.rdtypes.ANY.CNAME import CNAME
@@ -78,7 +77,7 @@ Record = dns.rdata.Rdata
 def record_from_text(rtype: str, text: str) -> Record:
     """Read a record's data in zone-file form, names relative to the root. Raises ValueError."""
     try:
-        return dns.rdata.from_text(dns.rdataclass.IN, dns.rdatatype.from_text(rtype), text, origin=dns.name.root)
+        return dns.rdata.from_text("IN", rtype, text, origin=dns.name.root, relativize=False)
     except dns.exception.DNSException as error:
         raise ValueError(str(error) or type(error).__name__) from error
 

@@ -31,8 +31,8 @@ def read_address(text: str) -> tuple[str, int]:
     """Read "address", "address:port", "[address]" or "[address]:port". Raises ValueError."""
     host, port = text, "53"
     if text.startswith("["):
-        host, _, rest = text[1:].partition("]")
-        port = rest.removeprefix(":") or port
+        host, bracket, rest = text[1:].partition("]")
+        port = rest.removeprefix(":") or (port if bracket else "")
     elif text.count(":") == 1:
         host, _, port = text.partition(":")
     ip_address(host.partition("%")[0])

@@ -1,0 +1,67 @@
+from pathlib import Path
+
+import pytest
+
+from earmark.clients.dns import Cache
+from earmark.clients.dns.server import read_address, system_resolvers
+from earmark.core.evidence import Fact, Status
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("192.0.2.53", ("192.0.2.53", 53)),
+        ("192.0.2.53:5353", ("192.0.2.53", 5353)),
+        ("2001:db8::53", ("2001:db8::53", 53)),
+        ("[2001:db8::53]", ("2001:db8::53", 53)),
+        ("[::1]:5353", ("::1", 5353)),
+        ("[192.0.2.53]", ("192.0.2.53", 53)),
+    ],
+)
+def test_a_resolver_is_an_address_and_perhaps_a_port(text: str, address: tuple[str, int]) -> None:
+    assert read_address(text) == address
+
+
+@pytest.mark.parametrize(
+    "text", ["", "localhost", "192.0.2.53:", "192.0.2.53:0", "192.0.2.53:65536", "[::1]:x", "[::1"]
+)
+def test_what_is_no_resolver_address_is_an_error(text: str) -> None:
+    with pytest.raises(ValueError, match=r"port|address"):
+        read_address(text)
+
+
+def test_the_systems_resolvers_are_read_and_its_search_list_is_not(tmp_path: Path) -> None:
+    path = tmp_path / "resolv.conf"
+    path.write_text("# comment\nsearch example.org\nnameserver 192.0.2.53\nnameserver 2001:db8::53\nnameserver\n")
+    assert [read_address(text) for text in system_resolvers(path)] == [("192.0.2.53", 53), ("2001:db8::53", 53)]
+
+
+def test_without_resolv_conf_the_resolver_is_on_this_host(tmp_path: Path) -> None:
+    assert system_resolvers(tmp_path / "none") == ["127.0.0.1"]
+
+
+FACT = Fact(Status.NONE)
+
+
+def test_the_cache_forgets_what_is_over() -> None:
+    cache = Cache(10)
+    cache.put("a", FACT, 60.0)
+    assert cache.get("a", 59.9) is FACT
+    assert cache.get("a", 60.0) is None
+    assert len(cache) == 0
+
+
+def test_a_full_cache_drops_what_was_used_longest_ago() -> None:
+    cache = Cache(2)
+    cache.put("a", FACT, 60.0)
+    cache.put("b", FACT, 60.0)
+    cache.get("a", 1.0)
+    cache.put("c", FACT, 60.0)
+    assert [key for key in "abc" if cache.get(key, 1.0)] == ["a", "c"]
+
+
+def test_ten_thousand_clients_leave_the_cache_as_large_as_it_may_be() -> None:
+    cache = Cache(100)
+    for number in range(10_000):
+        cache.put(number, FACT, 60.0)
+    assert len(cache) == 100
