@@ -1,0 +1,25 @@
+/* Latencies and counts of a run, printed as one line of JSON. */
+#ifndef FIGURES_H
+#define FIGURES_H
+#include <stddef.h>
+
+#include "packets.h"
+
+struct series {
+    float *seconds;
+    size_t count, capacity;
+};
+
+struct figures {
+    struct series message;       /* from when a message was due to its last answer */
+    struct series rcpt_answered; /* from when it was due to the answer to RCPT */
+    struct series waits[STAGES]; /* from sending a stage to its answer */
+    long accepted, refused, deferred, refused_early, edits;
+    long dropped, out_of_protocol, timed_out, held;
+    double seconds;
+};
+
+void series_add(struct series *series, double seconds);
+void figures_print(struct figures *figures);
+double now(void);
+#endif

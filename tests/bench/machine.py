@@ -1,0 +1,77 @@
+"""What the kernel says of processes, and which core is whose."""
+
+import os
+import platform
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+_TICKS = os.sysconf("SC_CLK_TCK")
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+_CORES = sorted(os.sched_getaffinity(0))
+
+SERVER_CORE = _CORES[0]
+"""Where the server under test runs, alone."""
+LOAD_CORE = _CORES[-1]
+"""Where the load generator and the DNS run."""
+
+
+def pinned(core: int, *command: str | Path) -> list[str | Path]:
+    """Return the command that runs another one on that core only."""
+    return ["taskset", "-c", str(core), *command]
+
+
+def tree(pid: int) -> Iterator[int]:
+    """Yield a process and all its descendants that still run."""
+    yield pid
+    try:
+        children = [task.joinpath("children").read_text() for task in Path(f"/proc/{pid}/task").iterdir()]
+    except OSError:
+        return
+    for child in " ".join(children).split():
+        yield from tree(int(child))
+
+
+def cpu_seconds(pid: int) -> float:
+    """Return the CPU time of a process tree, user and system, reaped children counted."""
+    return sum(map(_ticks, tree(pid))) / _TICKS
+
+
+def _ticks(pid: int) -> int:
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return 0
+    return sum(map(int, stat.rpartition(")")[2].split()[11:15]))
+
+
+def settle(pid: int, within: float = 3.0) -> None:
+    """Wait until a process tree rests, so that what it writes late is counted with what caused it."""
+    deadline = time.monotonic() + within
+    resting, before = 0, cpu_seconds(pid)
+    while resting < 7 and time.monotonic() < deadline:
+        time.sleep(0.1)
+        after = cpu_seconds(pid)
+        resting = resting + 1 if after - before < 2 / _TICKS else 0
+        before = after
+
+
+def resident(pid: int) -> int:
+    """Return the bytes of resident memory of the largest process in a tree: the worker."""
+    return max(_resident(each) for each in tree(pid))
+
+
+def _resident(pid: int) -> int:
+    try:
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * _PAGE
+    except OSError:
+        return 0
+
+
+def description() -> str:
+    """Return this machine in a line."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    model = next(
+        (line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine()
+    )
+    return f"{model}, {len(_CORES)} cores, Linux {platform.release()}, Python {platform.python_version()}"

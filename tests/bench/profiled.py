@@ -1,0 +1,43 @@
+"""The whole path in a worker under cProfile. Started by `./dev bench --profile` as a process of its own.
+
+The worker is the service's, without the supervisor: this file takes the supervisor's place at the other end of its
+channel, hands it a listening socket, and later tells it to drain.
+"""
+
+import cProfile
+import pstats
+import socket
+import sys
+import threading
+from pathlib import Path
+
+from earmark import config
+from earmark.service import worker
+from earmark.service.channel import Channel
+
+_SHOWN = 40
+
+
+def main(directory: Path, path: Path, state: Path) -> None:
+    """Serve on the unix socket `path` until standard input ends; print what took the most time of its own."""
+    ours, theirs = Channel.pair()
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(path))
+    listener.listen(1024)
+    listener.setblocking(False)
+    ours.send({"do": "accept"}, [listener.fileno()])
+    threading.Thread(target=_drain_later, args=(ours,), daemon=True).start()
+    state.mkdir(exist_ok=True)
+    files = config.read_files(directory)
+    profile = cProfile.Profile()
+    profile.runcall(worker.run, files, state, theirs)
+    pstats.Stats(profile, stream=sys.stderr).sort_stats("tottime").print_stats(_SHOWN)
+
+
+def _drain_later(channel: Channel) -> None:
+    sys.stdin.read()
+    channel.send({"do": "drain"})
+
+
+if __name__ == "__main__":
+    main(*map(Path, sys.argv[1:]))

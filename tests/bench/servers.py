@@ -1,0 +1,182 @@
+"""The milters that are measured: earmark as it is served, rspamd, and a C libmilter that does nothing."""
+
+import os
+import re
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from bench.lists import RECEIVED_ZONES, ZONES
+from bench.machine import SERVER_CORE, pinned, settle
+from bench.programs import program
+from e2e_lab.processes import Process, wait_until
+
+_ROOT = Path(__file__).parents[2]
+_RSPAMD_PLUGINS = Path("/usr/share/rspamd/plugins")
+
+_SERVER = """\
+schema = 1
+user = "{user}"
+state = "{state}"
+workers = 1
+[milter]
+listen = ["unix:{socket}"]
+socket_mode = 0o666
+[dns]
+resolvers = ["127.0.0.1:{dns}"]
+[site]
+names = ["mx.example.org"]
+"""
+
+_ZONE = """\
+[[zone]]
+name = "{zone}"
+owner = "{zone}"
+kind = "block"
+ask = ["connection", "received"]
+[[zone.code]]
+symbol = "{symbol}"
+code = "127.0.0.2"
+score = 4.00
+meaning = "listed"
+scope = "address"
+deep = true
+"""
+
+# The same five lists for the client, two of them for Received; otherwise only what a milter needs to mark mail.
+_RSPAMD = """\
+options {{
+  filters = ""; local_addrs = [127.0.0.0/8, 192.168.0.0/16]; disable_monitoring = true;
+  dns {{ nameserver = ["127.0.0.1:{dns}"]; timeout = 2s; sockets = 16; retransmits = 3; }}
+  tempdir = "{top}"; dynamic_conf = "{top}/dynamic"; history_file = "{top}/history";
+  control_socket = "{top}/control mode=0600"; cache_file = "{top}/cache"; hs_cache_dir = "{top}"; rrd = "";
+  stats_file = "{top}/stats"; pidfile = false; url_tld = "/usr/share/rspamd/effective_tld_names.dat";
+}}
+logging {{ type = "file"; filename = "{top}/log"; level = "info"; }}
+lang_detection {{ enabled = false; }}
+modules {{ path = "{top}/plugins/"; }}
+actions {{ reject = 999; add_header = 5; }}
+milter_headers {{ use = ["x-spam-status"]; skip_local = false; skip_authenticated = false; }}
+worker "rspamd_proxy" {{
+  bind_socket = "{socket} mode=0666"; milter = yes; timeout = 60s; count = 1; hyperscan = false;
+  upstream "local" {{ default = yes; self_scan = yes; }}
+}}
+rbl {{ default_from = true; default_received = false; local_exclude_ip_map = []; rbls {{
+{rbls}
+}} }}
+"""
+_RBL = """\
+  {symbol} {{ symbol = "{symbol}"; rbl = "{zone}"; ipv4 = true; ipv6 = false; checks = [{checks}];
+    ignore_whitelist = true; disable_monitoring = true; returncodes {{ {symbol}_HIT = "127.0.0.2"; }} }}"""
+
+
+class Server(NamedTuple):
+    """A milter that runs: where it listens, and the process at the top of its tree."""
+
+    name: str
+    socket: Path
+    pid: int
+    log: Path
+
+
+Running = AbstractContextManager[Server]
+
+
+def _symbol(zone: str) -> str:
+    return zone.partition(".")[0].upper()
+
+
+def write_configuration(
+    top: Path, socket: Path, dns: int, zones: Sequence[str] = ZONES, received: Sequence[str] = RECEIVED_ZONES
+) -> Path:
+    """Write a configuration directory: the shipped policy, with these lists in place of those that it asks."""
+    directory = top / "configuration"
+    shutil.copytree(_ROOT / "policies", directory / "policies", ignore=shutil.ignore_patterns("domains"))
+    (directory / "rules").mkdir()
+    shutil.copy(_ROOT / "rules" / "names.toml", directory / "rules")
+    (directory / "rules" / "zones.toml").write_text(
+        "".join(_ZONE.format(zone=zone, symbol=_symbol(zone)) for zone in ZONES)
+    )
+    user = "nobody" if os.geteuid() == 0 else ""
+    server = _SERVER.format(user=user, state=top / "state", socket=socket, dns=dns)
+    (directory / "policies" / "server.toml").write_text(server)
+    policy = directory / "policies" / "default.toml"
+    text = policy.read_text()
+    for section, names in (("listings", zones), ("received", received)):
+        quoted = ", ".join(f'"{name}"' for name in names)
+        setting = re.compile(rf"(^\[{section}\]$.*?^zones = )\[.*?\]", re.MULTILINE | re.DOTALL)
+        text = setting.sub(rf"\1[{quoted}]", text, count=1)
+    policy.write_text(text)
+    return directory
+
+
+@contextmanager
+def _served(name: str, command: Sequence[str | Path], socket: Path, log: Path) -> Iterator[Server]:
+    process = Process(pinned(SERVER_CORE, *command), log)
+    try:
+        wait_until(lambda: not process.running or socket.is_socket(), f"{name} listens; see {log}")
+        if not process.running:
+            raise SystemExit(f"{name} does not start:\n{log.read_text()[-2000:]}")
+        settle(process.pid)
+        yield Server(name, socket, process.pid, log)
+    finally:
+        process.stop()
+
+
+@contextmanager
+def _directory() -> Iterator[Path]:
+    """A directory that a server which has given up root can reach."""
+    with tempfile.TemporaryDirectory(prefix="bench-") as name:
+        top = Path(name)
+        top.chmod(0o755)
+        yield top
+
+
+@contextmanager
+def earmark(
+    dns: int, *, name: str = "earmark", zones: Sequence[str] = ZONES, received: Sequence[str] = RECEIVED_ZONES
+) -> Iterator[Server]:
+    """`earmark serve` with one worker, its log in a file, its history on."""
+    with _directory() as top:
+        socket = top / "socket"
+        directory = write_configuration(top, socket, dns, zones, received)
+        command: list[str | Path] = [
+            sys.executable,
+            "-m",
+            "earmark",
+            "serve",
+            "-c",
+            directory,
+            "--state",
+            top / "state",
+        ]
+        with _served(name, command, socket, top / "log") as server:
+            yield server
+
+
+@contextmanager
+def rspamd(dns: int) -> Iterator[Server]:
+    """Debian's rspamd, scanning in its one milter worker, with its rbl module only and its log in a file."""
+    with _directory() as top:
+        (top / "plugins").mkdir()
+        for plugin in ("rbl.lua", "milter_headers.lua"):
+            shutil.copy(_RSPAMD_PLUGINS / plugin, top / "plugins")
+        asked = {zone: '"from", "received"' if zone in RECEIVED_ZONES else '"from"' for zone in ZONES}
+        rbls = "\n".join(_RBL.format(symbol=_symbol(zone), zone=zone, checks=asked[zone]) for zone in ZONES)
+        socket = top / "socket"
+        (top / "rspamd.conf").write_text(_RSPAMD.format(top=top, dns=dns, socket=socket, rbls=rbls))
+        with _served("rspamd", ["rspamd", "-f", "-i", "-c", top / "rspamd.conf"], socket, top / "output") as server:
+            yield server
+
+
+@contextmanager
+def libmilter() -> Iterator[Server]:
+    """The no-op on C libmilter."""
+    with _directory() as top:
+        socket = top / "socket"
+        with _served("libmilter", [program("noop_c"), str(socket)], socket, top / "log") as server:
+            yield server
