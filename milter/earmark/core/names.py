@@ -1,50 +1,56 @@
-"""Rules for host names that look generic: given by an operator to a pool of addresses, not by an owner to a mail server.
+"""Rules for host names that look generic: an operator gave them to a pool, not an owner to a mail server.
 
-There are no regular expressions here: a rule is a set of words, compared with the words of a name, so that a rule file can
-make no match slow (docs/adr/0005-name-rules-are-words.md).
+There are no regular expressions in rules: a rule is a set of words, compared with the words of a name, so that a rule
+file can make no match slow (docs/adr/0005-name-rules-are-words.md).
 """
 
 import re
-from ipaddress import ip_address
+from ipaddress import IPv4Address
 from typing import NamedTuple
 
-_WORD = re.compile(r"[a-z]+|[0-9]+")
+_WORDS = re.compile(r"[a-z]+|[0-9]+")
 
 
 class NameRule(NamedTuple):
-    """One rule of rules/names.toml. A name matches when it has what the rule asks for and none of the `unless` words."""
+    """One rule of rules/names.toml. A name matches when it has what the rule asks for and no `unless` word."""
 
     name: str
     words: frozenset[str] = frozenset()
     """Any of these stands in the host name, as a whole run of letters."""
     address: bool = False
-    """The client's own address stands in the host name: its four octets, in order or reversed, in decimal or hexadecimal."""
+    """The client's own address stands in the host name; see `holds_address`."""
     unless: frozenset[str] = frozenset()
     """Words by which an owner says that this is a mail server."""
 
     def matches(self, host: str, address: str) -> bool:
-        """Return whether this rule takes `host`, the reverse name of `address`, for generic. Linear in the name's length."""
+        """Return whether this rule takes `host`, the reverse name of `address`, for generic. Linear in its length."""
         host = host[:255].lower()
-        found = set(_WORD.findall(host))
-        if self.unless & found:
+        found = _WORDS.findall(host)
+        if not self.unless.isdisjoint(found):
             return False
-        return bool(self.words & found) or (self.address and holds_address(host, address))
+        return not self.words.isdisjoint(found) or (self.address and holds_address(host, address))
 
 
 def holds_address(host: str, address: str) -> bool:
-    """Return whether all four octets of an IPv4 address stand in the host name. False for IPv6."""
+    """Return whether all four octets of an IPv4 address stand in the host name (lower case). False for IPv6.
+
+    In order or reversed: as four decimal numbers with something between them, as decimal numbers of three digits each
+    without, or in hexadecimal.
+    """
     try:
-        octets = ip_address(address).packed
+        octets = IPv4Address(address).packed
     except ValueError:
         return False
-    if len(octets) != 4:
-        return False
-    decimal = [str(octet) for octet in octets]
-    digits = [word.lstrip("0") or "0" for word in re.findall(r"[0-9]+", host)]
-    padded = "".join(f"{octet:03d}" for octet in octets)
-    flat = "".join(character for character in host if character.isalnum())
-    return _runs(digits, decimal) or _runs(digits, decimal[::-1]) or octets.hex() in flat or padded in flat
+    digits = [word.lstrip("0") or "0" for word in _WORDS.findall(host) if word[0] <= "9"]
+    labels = host.replace("-", "").replace("_", "").split(".")
+    return any(_runs(digits, order) or _stands_in(labels, order) for order in (octets, octets[::-1]))
 
 
-def _runs(digits: list[str], wanted: list[str]) -> bool:
+def _runs(digits: list[str], octets: bytes) -> bool:
+    wanted = [str(octet) for octet in octets]
     return any(digits[start : start + 4] == wanted for start in range(len(digits) - 3))
+
+
+def _stands_in(labels: list[str], octets: bytes) -> bool:
+    padded = "".join(f"{octet:03d}" for octet in octets)
+    return any(octets.hex() in label or padded in label for label in labels)

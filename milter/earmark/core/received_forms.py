@@ -49,15 +49,22 @@ class Line(NamedTuple):
 class _Clause:
     """A keyword's words and comments: `from helo (rdns [192.0.2.1])`."""
 
-    __slots__ = ("comments", "words")
+    __slots__ = ("comments", "lead", "words")
 
     def __init__(self) -> None:
         self.words: list[str] = []
         self.comments: list[str] = []
+        self.lead: int | None = None
+        """How many of the words stand before the first comment; None where there is no comment."""
 
     @property
     def value(self) -> str:
         return self.words[0] if self.words else ""
+
+    def add_comment(self, text: str) -> None:
+        if self.lead is None:
+            self.lead = len(self.words)
+        self.comments.append(text)
 
 
 class _Client(NamedTuple):
@@ -102,7 +109,7 @@ def _clauses(text: str) -> dict[str, _Clause]:
     clauses = {"": current}
     for is_comment, piece in _pieces(text):
         if is_comment:
-            current.comments.append(piece)
+            current.add_comment(piece)
             continue
         plain, date, _ = piece.partition(";")
         words = plain.split()
@@ -153,7 +160,7 @@ def _pieces(text: str) -> Iterator[tuple[bool, str]]:
 
 def _protocol(clauses: dict[str, _Clause]) -> str:
     clause = clauses.get("with") or clauses.get("via") or _Clause()
-    return printable(" ".join(clause.words[:4]), 60)
+    return printable(" ".join(clause.words[: clause.lead][:4]), 60)
 
 
 def _written_by_exim(clauses: dict[str, _Clause]) -> bool:
@@ -181,10 +188,10 @@ def _read_comment(comment: str) -> _Client:
     # Exim puts the address first and the client's own words behind it; everybody else puts the address last.
     if comment.lstrip()[:1] == "[":
         return _Client(_literal(words[0]), "", helo)
-    for place in range(len(words) - 1, 0, -1):
-        address = _literal(words[place])
-        if address and words[place - 1] not in ("HELO", "EHLO"):
-            return _Client(address, words[place - 1].rpartition("@")[2], helo)
+    for place in range(len(words) - 1, -1, -1):
+        name, address = _ending(words[place])
+        if address and (not place or words[place - 1] not in ("HELO", "EHLO")):
+            return _Client(address, (name or words[place - 1]).rpartition("@")[2], helo)
     bare = words[0].rpartition("@")[2] if len(words) == 1 else words[0]
     return _Client(_bare(bare), "", helo)
 
@@ -217,6 +224,13 @@ def _beside(sender: _Clause, protocol: str, helo: str) -> str:
     return ""
 
 
+def _ending(word: str) -> tuple[str, str]:
+    """Return name and address of `[ip]`, `rdns[ip]`, `user@[ip]`; not of `helo=[ip]`."""
+    start = word.rfind("[")
+    name = word[: max(start, 0)]
+    return ("", "") if start < 0 or "=" in name else (name, _literal(word[start:]))
+
+
 def _literal(word: str) -> str:
     """Return the address of `[ip]`, `[IPv6:ip]`, `[ip]:port`, or ""."""
     if word[0] != "[" or len(word) > _LITERAL_LIMIT:
@@ -247,7 +261,7 @@ def _names(value: str, client: _Client, *, by_exim: bool) -> tuple[str, str]:
 
 
 def _is_name(text: str) -> bool:
-    return bool(text) and text[0] not in "[(" and text.lower() != "unknown"
+    return bool(text) and text[0] not in "[(<" and text.lower() != "unknown"
 
 
 def _is_authenticated(sender: _Clause, protocol: str) -> bool:
@@ -270,7 +284,7 @@ def _says_authenticated(words: list[str]) -> bool:
 
 
 def _is_local(sender: _Clause, protocol: str) -> bool:
-    """Read Exim's `with local`, Courier's `(uid ...)`, Cyrus' `([unix socket])`."""
-    if protocol.lower().startswith("local"):
+    """Read Exim's `with local`, Microsoft's `mail pickup service`, Courier's `(uid ...)`, Cyrus' `([unix socket])`."""
+    if protocol.lower().startswith("local") or sender.words[:2] == ["mail", "pickup"]:
         return True
     return any(comment.startswith(("uid ", "[unix socket]")) for comment in sender.comments)

@@ -10,6 +10,8 @@ from earmark.core.evidence import UNKNOWN, Facts, Finding, Listing, Origin, Poin
 from earmark.core.mail import Hop, Transaction
 from earmark.core.zones import Code, Zone, is_public
 
+_FIVE_POINTS = Points(500)
+
 
 @dataclass(frozen=True, slots=True)
 class ReceivedKnobs:
@@ -25,9 +27,9 @@ class ReceivedKnobs:
     """What a hop counts that did not hand over to one of our own relays, in percent."""
     authenticated_share: Annotated[int, range(101)] = 50
     """What a hop counts whose client authenticated, in percent of that."""
-    each_at_most: Points = Points(500)
+    each_at_most: Points = _FIVE_POINTS
     """What one deep hop counts at most."""
-    all_at_most: Points = Points(500)
+    all_at_most: Points = _FIVE_POINTS
     """What all deep hops together count at most."""
 
 
