@@ -72,7 +72,10 @@ def _parse(files: Mapping[str, bytes]) -> tuple[dict[str, Document], list[Proble
         else:
             documents[name] = read
         if _MISPLACED.fullmatch(name):
-            hint = did_you_mean(name, (SERVER, DEFAULT)) or "; a domain's file belongs in policies/domains/"
+            hint = (
+                did_you_mean(name.removeprefix("policies/"), ("server.toml", "default.toml"))
+                or "; a domain's file belongs in policies/domains/"
+            )
             problems.append(whole_file(name, f"nothing reads this file{hint}"))
     return documents, problems
 

@@ -40,6 +40,8 @@ class Rules:
     """By symbol: what kind of zone it belongs to."""
     places: dict[str, Place] = field(default_factory=dict)
     """By "zones.SYMBOL": where that code-book entry stands."""
+    claimed: dict[tuple[str, str], Place] = field(default_factory=dict)
+    """Where each name of a kind ("zone", "dead", "name", "symbol") stood first."""
     broken: set[str] = field(default_factory=set)
     """Names and symbols of entries that are there but wrong: they are not unknown."""
     problems: list[Problem] = field(default_factory=list)
@@ -84,17 +86,14 @@ def _sign_problem(kind: ZoneKind, weight: int) -> str:
 def compile_rules(documents: Iterable[Document], *, sound: bool) -> Rules:
     """Put all rule files together. `sound` is False where some file could not be parsed."""
     rules = Rules(sound)
-    readable = []
+    documents = list(documents)
     for document in documents:
         file, problems = validate(document, RulesFile)
         rules.problems += problems
         rules.sound = rules.sound and file is not None
-        if file is not None:
-            readable.append(document)
-    for document in readable:
         for path, dead in _entries(rules, document, "dead", DeadTable):
             rules.problems += _add_dead(rules, document, path, dead)
-    for document in readable:
+    for document in documents:
         for path, zone in _entries(rules, document, "zone", ZoneTable):
             rules.problems += _add_zone(rules, document, path, zone)
         for path, name in _entries(rules, document, "name", NameTable):
@@ -103,7 +102,10 @@ def compile_rules(documents: Iterable[Document], *, sound: bool) -> Rules:
 
 
 def _entries(rules: Rules, document: Document, table: str, shape: type[Entry]) -> Iterator[tuple[Path, Entry]]:
-    for number, raw in enumerate(document.values.get(table, ())):
+    raw_entries = document.values.get(table)
+    for number, raw in enumerate(raw_entries if isinstance(raw_entries, list) else ()):
+        if not isinstance(raw, dict):
+            continue
         entry, problems = validate(document, shape, (table, number))
         rules.problems += problems
         if entry is None:
@@ -121,14 +123,12 @@ def _names_in(raw: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _add_dead(rules: Rules, document: Document, path: Path, dead: DeadTable) -> Iterator[Problem]:
-    if dead.name in rules.dead:
-        yield document.problem((*path, "name"), f"a second entry for {dead.name}")
+    yield from _claim(rules, document, (*path, "name"), "dead", dead.name)
     rules.dead[dead.name] = DeadList(dead.since, dead.why)
 
 
 def _add_name(rules: Rules, document: Document, path: Path, name: NameTable) -> Iterator[Problem]:
-    if name.name in rules.names:
-        yield document.problem((*path, "name"), f"a second rule {name.name}")
+    yield from _claim(rules, document, (*path, "name"), "name", name.name)
     if not (name.words or name.address):
         yield document.problem(path, "matches nothing: it has neither words nor address = true")
     rules.names[name.name] = NameRule(name.name, frozenset(name.words), name.address, frozenset(name.unless))
@@ -136,8 +136,7 @@ def _add_name(rules: Rules, document: Document, path: Path, name: NameTable) -> 
 
 def _add_zone(rules: Rules, document: Document, path: Path, table: ZoneTable) -> Iterator[Problem]:
     name = (*path, "name")
-    if table.name in rules.zones:
-        yield document.problem(name, f"a second entry for {table.name}")
+    yield from _claim(rules, document, name, "zone", table.name)
     if table.name in rules.dead:
         yield document.problem(name, f"{table.name} is dead since {rules.dead[table.name].since}")
     if len(table.name) > _LONGEST_ZONE:
@@ -148,18 +147,18 @@ def _add_zone(rules: Rules, document: Document, path: Path, table: ZoneTable) ->
         if reason:
             yield document.problem((*here, "score"), reason)
         yield from _answer_problems(document, here, code, code.mask)
-        yield from _claim_symbol(rules, document, here, code.symbol)
+        yield from _claim(rules, document, (*here, "symbol"), "symbol", code.symbol)
+        rules.places[f"zones.{code.symbol}"] = document.place((*here, "symbol"))
         rules.kinds[code.symbol] = table.kind
     for number, error in enumerate(table.error):
         yield from _answer_problems(document, (*path, "error", number), error)
     rules.zones[table.name] = _zone(table)
 
 
-def _claim_symbol(rules: Rules, document: Document, path: Path, symbol: str) -> Iterator[Problem]:
-    place = f"zones.{symbol}"
-    if place in rules.places:
-        yield document.problem((*path, "symbol"), f"{symbol} stands at {rules.places[place]} too")
-    rules.places[place] = document.place((*path, "symbol"))
+def _claim(rules: Rules, document: Document, path: Path, kind: str, name: str) -> Iterator[Problem]:
+    if (kind, name) in rules.claimed:
+        yield document.problem(path, f"{name} stands at {rules.claimed[kind, name]} too")
+    rules.claimed.setdefault((kind, name), document.place(path))
 
 
 def _answer_problems(

@@ -139,7 +139,10 @@ def domain_pattern(value: object) -> str:
     if text == "*":
         raise ValueError('"*" is what policies/default.toml is for')
     below = text.startswith("*.")
-    return ("*." if below else "") + host_name(text.removeprefix("*."))
+    rest = text.removeprefix("*.")
+    if "*" in rest:
+        raise ValueError(f'{quoted(text)}: a pattern is "*." and a domain, nothing else')
+    return ("*." if below else "") + host_name(rest)
 
 
 def address(value: object) -> str:
