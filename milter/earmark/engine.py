@@ -14,11 +14,12 @@ from dataclasses import dataclass, replace
 from os import urandom
 from typing import Protocol
 
+from earmark.core.checks import Asking
 from earmark.core.evidence import Fact, Question, ReverseName, Stage, Status
 from earmark.core.judge import MAX_ROUNDS, combine, decide, examine, plan
 from earmark.core.mail import Address, Client, Envelope, Header, Message, Transaction, within
 from earmark.core.phrase import reply_for
-from earmark.core.policy import Policy, PolicySet
+from earmark.core.policy import Policy, PolicySet, union
 from earmark.core.received import read_chain
 from earmark.core.record import Judged
 from earmark.core.stamp import Trace, edits
@@ -56,9 +57,13 @@ class Engine:
     clock: Callable[[], float] = time.time
     new_id: Callable[[], str] = new_verdict_id
 
-    def session(self) -> "Session":
-        """Return the session for a new connection."""
-        return Session(self)
+    def session(self, fault: Callable[[Exception], None] | None = None) -> "Session":
+        """Return the session for a new connection.
+
+        `fault` takes an exception of ours that came up when an answer arrived, or at the deadline; what was waited for
+        is then not decided. Without it such an exception goes to whoever delivered the answer.
+        """
+        return Session(self, fault)
 
 
 class Session:
@@ -68,12 +73,13 @@ class Session:
     """
 
     __slots__ = (
+        "_asking",
         "_done",
         "_early",
         "_engine",
+        "_fault",
         "_kept",
         "_pending",
-        "_policies",
         "_recipients",
         "_rounds",
         "_stage",
@@ -89,8 +95,9 @@ class Session:
         "user",
     )
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, fault: Callable[[Exception], None] | None = None) -> None:
         self._engine = engine
+        self._fault = fault
         self.envelope = Envelope(Client(""), engine.policies.site, at=engine.clock())
         self.txn = Transaction(self.envelope, Message())
         self.facts: dict[Question, Fact] = {}
@@ -102,7 +109,7 @@ class Session:
         self._timer: asyncio.TimerHandle | None = None
         self._done: Callable[[], None] | None = None
         self._stage = Stage.CONNECT
-        self._policies: Sequence[Policy] = ()
+        self._asking: Asking = ()
         self._rounds = 0
         self._started = 0.0
         self._clear()
@@ -171,7 +178,7 @@ class Session:
             self._recipients.append((recipient, policy, outcome))
             done(outcome)
 
-        self._gather(Stage.RCPT, (policy,), decided)
+        self._gather(Stage.RCPT, policy.asking, decided)
 
     def _outcome_at_rcpt(self, policy: Policy) -> Outcome:
         known = self._early.get(policy)
@@ -188,14 +195,14 @@ class Session:
         """Decide on the message; `done` gets the verdict with its edits."""
         hops = () if self.envelope.exempt else read_chain(headers, self.envelope.site, self.envelope.client.address)
         self.txn = Transaction(self.envelope, Message(headers, hops, truncated))
-        accepted = [policy for _, policy, outcome in self._recipients if outcome.action is Action.ACCEPT]
+        accepted = [policy for policy, outcome in self._early.items() if outcome.action is Action.ACCEPT]
 
         def decided() -> None:
             verdict = self._verdict_at_eom()
             self._end("eom", verdict)
             done(verdict)
 
-        self._gather(Stage.EOM, tuple(dict.fromkeys(accepted)), decided)
+        self._gather(Stage.EOM, accepted[0].asking if len(accepted) == 1 else union(accepted), decided)
 
     def _verdict_at_eom(self) -> Verdict:
         final: dict[Policy, Outcome] = {}
@@ -232,7 +239,7 @@ class Session:
         self._clear()
 
     def _foresee(self, stage: Stage) -> None:
-        for question in plan(stage, self.txn, self.facts, self._engine.policies.all):
+        for question in plan(stage, self.txn, self.facts, self._engine.policies.asking_at[stage]):
             self._ask(question)
 
     def _ask(self, question: Question) -> None:
@@ -248,18 +255,28 @@ class Session:
         if self._waiting:
             self._waiting.discard(question)
             if not self._waiting:
-                self._ask_more()
+                self._guarded(self._ask_more)
 
-    def _gather(self, stage: Stage, policies: Sequence[Policy], done: Callable[[], None]) -> None:
-        """Call `done` when each question of these policies has a fact, or at the deadline, whichever comes first."""
-        self._stage, self._policies, self._done = stage, policies, done
+    def _guarded(self, step: Callable[[], None]) -> None:
+        """Take a step that no front has called, so that its exception cannot reach another session's look-ups."""
+        try:
+            step()
+        except Exception as error:
+            self._stop_waiting()
+            if self._fault is None:
+                raise
+            self._fault(error)
+
+    def _gather(self, stage: Stage, asking: Asking, done: Callable[[], None]) -> None:
+        """Call `done` when each question of these checks has a fact, or at the deadline, whichever comes first."""
+        self._stage, self._asking, self._done = stage, asking, done
         self._rounds = 0
         self._started = asyncio.get_running_loop().time()
         self._ask_more()
 
     def _ask_more(self) -> None:
         """Ask round after round until nothing is missing. An answer may come before `_ask` returns."""
-        while missing := plan(self._stage, self.txn, self.facts, self._policies):
+        while missing := plan(self._stage, self.txn, self.facts, self._asking):
             self._rounds += 1
             if self._rounds > MAX_ROUNDS:
                 self.facts.update(dict.fromkeys(missing, _NOT_IN_TIME))
@@ -277,9 +294,12 @@ class Session:
             self._timer = asyncio.get_running_loop().call_at(self._started + self._engine.budget, self._expire)
 
     def _expire(self) -> None:
+        self._guarded(self._give_up)
+
+    def _give_up(self) -> None:
         self._timer = None
         self._waiting.clear()
-        while missing := plan(self._stage, self.txn, self.facts, self._policies):
+        while missing := plan(self._stage, self.txn, self.facts, self._asking):
             self.facts.update(dict.fromkeys(missing, _NOT_IN_TIME))
         self._finish()
 

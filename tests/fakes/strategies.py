@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from earmark.core.evidence import Fact, HostAddress, Listing, MailHosts, Question, ReverseName, Stage, Status
 from earmark.core.judge import plan
 from earmark.core.mail import Client, Envelope, Header, Hop, Message, Transaction, parse_path
-from earmark.core.policy import Mode, OnError, Policy
+from earmark.core.policy import Mode, OnError, Policy, union
 from fakes.policies import ALL_ZONES, SITE, policy
 
 ADDRESSES = ["192.0.2.7", "192.0.2.8", "198.51.100.9", "2001:db8::7", "10.0.0.1", "198.51.100.25"]
@@ -99,7 +99,7 @@ def known_worlds(
     """Facts for everything that the policies ask up to the end of the message."""
     facts: dict[Question, Fact] = {}
     for _ in range(4):
-        missing = plan(Stage.EOM, txn, facts, among)
+        missing = plan(Stage.EOM, txn, facts, union(among))
         for question in missing:
             fact = draw(facts_for(question))
             facts[question] = fact._replace(late=late and draw(st.booleans()))

@@ -30,9 +30,9 @@ def at_eom(txn: Transaction, facts: Facts, asked: Policy) -> Outcome:
 def test_asking_ends_within_four_rounds(data: st.DataObject, txn: Transaction, asked: Policy) -> None:
     facts: dict[Any, Fact] = {}
     for _ in range(4):
-        for question in plan(Stage.EOM, txn, facts, (asked,)):
+        for question in plan(Stage.EOM, txn, facts, asked.asking):
             facts[question] = data.draw(facts_for(question))
-    assert plan(Stage.EOM, txn, facts, (asked,)) == []
+    assert plan(Stage.EOM, txn, facts, asked.asking) == []
 
 
 @given(st.data(), transactions(), policies())

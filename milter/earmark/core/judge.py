@@ -1,6 +1,6 @@
 """The four functions that carry the program: plan, examine, decide, combine. Pure: values in, values out.
 
-    plan(stage, txn, facts, policies)         -> questions that are not yet in facts
+    plan(stage, txn, facts, asking)           -> questions that are not yet in facts, of a policy's checks
     examine(stage, txn, facts, policy)        -> findings
     decide(stage, txn, facts, findings, policy) -> Outcome, for one policy and so for one recipient
     combine(outcomes)                         -> Verdict for the message, after DATA
@@ -16,12 +16,12 @@ Theory of operation
    all.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 
-from earmark.core.checks import CHECKS, Check, EnvelopeCheck
+from earmark.core.checks import Asking, EnvelopeCheck, MessageCheck
 from earmark.core.evidence import UNKNOWN, Facts, Finding, Origin, Question, Stage, Status
 from earmark.core.mail import Transaction
-from earmark.core.policy import Knobs, Mode, OnError, Policy
+from earmark.core.policy import Mode, OnError, Policy
 from earmark.core.verdict import Action, Outcome, Verdict
 
 ENGINE = 1
@@ -33,43 +33,35 @@ MAX_ROUNDS = 4
 _REFUSING = (Origin.CONNECTION, Origin.ENVELOPE)
 
 
-def plan(stage: Stage, txn: Transaction, facts: Facts, policies: Iterable[Policy]) -> list[Question]:
-    """Return what the checks of this stage and before would still ask under any of the policies, each once."""
-    wanted: dict[Question, None] = {}
-    asked: set[tuple[str, int]] = set()
-    for policy in policies:
-        for check, knobs in _running(stage, txn, policy):
-            if (check.name, id(knobs)) not in asked:
-                asked.add((check.name, id(knobs)))
-                wanted.update(dict.fromkeys(_wants(check, txn, facts, knobs)))
-    return [question for question in wanted if question not in facts]
-
-
-def _running(stage: Stage, txn: Transaction, policy: Policy) -> Iterator[tuple[Check, Knobs]]:
+def plan(stage: Stage, txn: Transaction, facts: Facts, asking: Asking) -> list[Question]:
+    """Return what these checks, as far as their stage has come, would still ask; each question once."""
     if txn.envelope.exempt:
-        return
-    for check in CHECKS:
-        passed_on = txn.envelope.relay and isinstance(check, EnvelopeCheck)
-        if check.stage <= stage and not passed_on and check.name in policy.knobs:
-            yield check, policy.knobs[check.name]
-
-
-def _wants(check: Check, txn: Transaction, facts: Facts, knobs: Knobs) -> Iterable[Question]:
-    if isinstance(check, EnvelopeCheck):
-        return check.wants(txn.envelope, facts, knobs)
-    return check.wants(txn, facts, knobs)
+        return []
+    wanted: dict[Question, None] = {}
+    for check, knobs in asking:
+        if check.stage > stage:
+            continue
+        if isinstance(check, MessageCheck):
+            wanted.update(dict.fromkeys(check.wants(txn, facts, knobs)))
+        elif not txn.envelope.relay:
+            wanted.update(dict.fromkeys(check.wants(txn.envelope, facts, knobs)))
+    return [question for question in wanted if question not in facts]
 
 
 def examine(stage: Stage, txn: Transaction, facts: Facts, policy: Policy) -> tuple[Finding, ...]:
     """Return the findings of this stage's checks and of those before. At RCPT a late fact finds nothing."""
+    if txn.envelope.exempt:
+        return ()
     if stage <= Stage.RCPT:
         facts = on_time(facts)
     found: list[Finding] = []
-    for check, knobs in _running(stage, txn, policy):
-        if isinstance(check, EnvelopeCheck):
-            found.extend(check.examine(txn.envelope, facts, knobs))
-        else:
+    for check, knobs in policy.asking:
+        if check.stage > stage:
+            continue
+        if isinstance(check, MessageCheck):
             found.extend(check.examine(txn, facts, knobs))
+        elif not txn.envelope.relay:
+            found.extend(check.examine(txn.envelope, facts, knobs))
     return tuple(_late(finding, facts) for finding in found)
 
 
@@ -124,10 +116,10 @@ def _refusal(refuse_score: int, unknown: tuple[Question, ...], policy: Policy) -
 def relief(unknown: Iterable[Question], policy: Policy) -> int:
     """Return what the kindest answers to these questions would take off the refuse score: 0 or less."""
     return sum(
-        check.relief(question, policy.knobs[check.name])
+        check.relief(question, knobs)
         for question in unknown
-        for check in CHECKS
-        if isinstance(check, EnvelopeCheck) and check.name in policy.knobs
+        for check, knobs in policy.asking
+        if isinstance(check, EnvelopeCheck)
     )
 
 
@@ -136,7 +128,7 @@ def unanswered(stage: Stage, txn: Transaction, facts: Facts, policy: Policy) -> 
     answered = {question: fact for question, fact in facts.items() if fact.status is not Status.TEMPERROR}
     if len(answered) == len(facts):
         return ()
-    return tuple(plan(stage, txn, answered, (policy,)))
+    return tuple(plan(stage, txn, answered, policy.asking))
 
 
 def combine(outcomes: Sequence[Outcome]) -> Verdict:

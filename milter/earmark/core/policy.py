@@ -1,15 +1,13 @@
 """Policies as values: what one recipient domain wants, all of them, and how a recipient finds its own."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from earmark.core.evidence import Points
+from earmark.core.checks import CHECKS, Asking, Knobs
+from earmark.core.evidence import Points, Stage
 from earmark.core.mail import Address, Site
-
-Knobs = Any
-"""The frozen dataclass beside a check; only that check knows its type."""
 
 
 class Mode(StrEnum):
@@ -58,6 +56,12 @@ class Policy:
     """By setting, such as "listings.weights.ZEN_SBL": the file and line in force."""
     refuses: bool = True
     """False for postmaster and abuse, which are never refused."""
+    asking: Asking = field(init=False, repr=False)
+    """The checks that it runs, each with its knobs."""
+
+    def __post_init__(self) -> None:
+        pairs = ((check, self.knobs[check.name]) for check in CHECKS if check.name in self.knobs)
+        object.__setattr__(self, "asking", tuple(pairs))
 
 
 _ALWAYS_REACHABLE = frozenset({"postmaster", "abuse"})
@@ -72,7 +76,11 @@ class PolicySet:
         self.domains = domains
         self.site = site
         self.all = tuple(dict.fromkeys((default, *domains.values())))
-        """Every distinct policy: what may be asked before the recipient is known."""
+        """Every distinct policy."""
+        self.asking = union(self.all)
+        """The checks of all policies: what may be asked before the recipient is known."""
+        self.asking_at = {stage: tuple(pair for pair in self.asking if pair[0].stage is stage) for stage in Stage}
+        """The same, by the stage from which on it can be asked."""
         self._unrefusing = {policy: replace(policy, refuses=False) for policy in self.all}
 
     def find(self, recipient: Address) -> Policy:
@@ -91,3 +99,9 @@ class PolicySet:
             domain = domain.partition(".")[2]
             policy = self.domains.get(f"*.{domain}")
         return policy or self.default
+
+
+def union(policies: Iterable[Policy]) -> Asking:
+    """Return the checks of several policies, each once for each setting of its knobs."""
+    distinct = {(check.name, repr(knobs)): (check, knobs) for policy in policies for check, knobs in policy.asking}
+    return tuple(distinct.values())

@@ -1,6 +1,6 @@
 """The checks, in one explicit tuple. To add one: its file here, its name below, its knobs in policies/default.toml."""
 
-from earmark.core.checks.check import Check, EnvelopeCheck, MessageCheck
+from earmark.core.checks.check import Asking, Check, EnvelopeCheck, Knobs, MessageCheck
 from earmark.core.checks.client import CLIENT
 from earmark.core.checks.helo import HELO
 from earmark.core.checks.listings import LISTINGS
@@ -9,4 +9,4 @@ from earmark.core.checks.sender import SENDER
 
 CHECKS: tuple[Check, ...] = (CLIENT, LISTINGS, HELO, SENDER, RECEIVED)
 
-__all__ = ["CHECKS", "Check", "EnvelopeCheck", "MessageCheck"]
+__all__ = ["CHECKS", "Asking", "Check", "EnvelopeCheck", "Knobs", "MessageCheck"]

@@ -10,7 +10,9 @@ from typing import Any
 
 from earmark.core.evidence import Facts, Finding, Origin, Question, Stage
 from earmark.core.mail import Envelope, Transaction
-from earmark.core.policy import Knobs
+
+Knobs = Any
+"""The frozen dataclass beside a check; only that check knows its type."""
 
 
 def no_relief(_question: Question, _knobs: Knobs) -> int:
@@ -48,3 +50,6 @@ class MessageCheck:
 
 
 Check = EnvelopeCheck | MessageCheck
+
+Asking = tuple[tuple[Check, Knobs], ...]
+"""Checks, each with the knobs that it runs under."""
