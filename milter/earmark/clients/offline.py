@@ -6,7 +6,7 @@ import time
 from earmark.clients.dns import Done
 from earmark.clients.dns.codec import Record, record_from_text, record_text
 from earmark.core.evidence import Fact, Status
-from earmark.wire.dnsxl import RTYPES
+from earmark.wire.dnsxl import RTYPES, question
 
 STATUSES = frozenset({"NXDOMAIN", "SERVFAIL", "TIMEOUT"})
 TTL = 300
@@ -96,6 +96,10 @@ class ZoneFile:
         return self._fact(name, rtype)
 
     def _fact(self, name: str, rtype: str) -> Fact:
+        try:
+            question(name.lower(), rtype)
+        except ValueError:
+            return Fact(Status.NONE, (), TTL, time.time(), self.name, "not a domain name")
         status, chain = self.find(name, rtype)
         data = tuple(record_text(record) for _, record in chain if record.rdtype == RTYPES[rtype])
         if status in {"SERVFAIL", "TIMEOUT"}:

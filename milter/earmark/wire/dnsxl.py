@@ -92,43 +92,59 @@ def is_truncated(packet: bytes) -> bool:
 
 def read_common(packet: bytes, asked: bytes) -> Answer | None:
     """Read a packet that `is_reply`, if it is one of the common answers; None for everything else, broken ones too."""
-    _, flags, questions, answers, authorities, _ = _HEADER.unpack_from(packet)
+    _, flags, questions, answers, authorities, additional = _HEADER.unpack_from(packet)
     code = flags & 15
     if questions != 1 or flags & 0x0200 or (code != NOERROR and (code != NXDOMAIN or answers)):
         return None
     at = 12 + len(asked)
-    if answers:
-        return _addresses(packet, at, answers) if asked[-4:-2] == b"\0\1" else None
-    ttl = _negative_ttl(packet, at) if authorities else 0
-    return None if ttl is None else Answer(code, ttl, ())
-
-
-def _addresses(packet: bytes, at: int, count: int) -> Answer | None:
-    """Read A records whose owner is the name asked for. Each takes 16 bytes, so the packet bounds their number."""
-    if at + 16 * count > len(packet):
+    if not answers and not authorities:
+        ttl, addresses, end = 0, (), at
+    elif not answers:
+        ttl, addresses, end = _negative_ttl(packet, at)
+    elif asked[-4:-2] == b"\0\1":
+        ttl, addresses, end = _addresses(packet, at, answers)
+    else:
         return None
+    if not end or (additional and not (answers and authorities) and not _is_plain_opt(packet, end)):
+        return None
+    return Answer(code, ttl, addresses)
+
+
+def _addresses(packet: bytes, at: int, count: int) -> tuple[int, tuple[str, ...], int]:
+    """Read A records whose owner is the name asked for: lowest TTL, addresses, and where they end (0: not these).
+
+    Each takes 16 bytes, so the packet bounds their number.
+    """
+    end = at + 16 * count
+    if end > len(packet):
+        return 0, (), 0
     lowest = 0xFFFFFFFF
     texts = []
-    for start in range(at, at + 16 * count, 16):
+    for start in range(at, end, 16):
         rtype, rclass, ttl, length = _RECORD.unpack_from(packet, start + 2)
         if packet[start : start + 2] != _POINTER_TO_QUESTION or rtype != 1 or rclass != _IN or length != 4:
-            return None
+            return 0, (), 0
         lowest = min(lowest, _ttl(ttl))
         texts.append(".".join([_DECIMAL[byte] for byte in packet[start + 12 : start + 16]]))
-    return Answer(NOERROR, lowest, tuple(texts))
+    return lowest, tuple(texts), end
 
 
-def _negative_ttl(packet: bytes, at: int) -> int | None:
-    """Return the lower of the TTL and the minimum of the SOA that stands at `at`; None where none stands there."""
+def _negative_ttl(packet: bytes, at: int) -> tuple[int, tuple[str, ...], int]:
+    """Read the SOA that stands there: the lower of TTL and minimum, no addresses, and where it ends (0: no SOA)."""
     at = _skip_name(packet, at)
     data = at + 10
     if data > len(packet):
-        return None
+        return 0, (), 0
     rtype, rclass, ttl, length = _RECORD.unpack_from(packet, at)
     end = data + length
     if rtype != _SOA or rclass != _IN or length < 22 or end > len(packet):
-        return None
-    return min(_ttl(ttl), _ttl(_TTL.unpack_from(packet, end - 4)[0]))
+        return 0, (), 0
+    return min(_ttl(ttl), _ttl(_TTL.unpack_from(packet, end - 4)[0])), (), end
+
+
+def _is_plain_opt(packet: bytes, at: int) -> bool:
+    """Return whether an OPT record stands there that does not change the response code (RFC 6891 section 6.1.3)."""
+    return packet[at : at + 3] == _OPT_RECORD[:3] and packet[at + 5 : at + 6] == b"\0"
 
 
 def _skip_name(packet: bytes, at: int) -> int:

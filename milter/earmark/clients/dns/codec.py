@@ -79,7 +79,7 @@ def record_from_text(rtype: str, text: str) -> Record:
     try:
         return dns.rdata.from_text("IN", rtype, text, origin=dns.name.root, relativize=False)
     except dns.exception.DNSException as error:
-        raise ValueError(str(error) or type(error).__name__) from error
+        raise ValueError(f"not the data of {rtype}: {text!r}") from error
 
 
 def record_text(record: Record) -> str:

@@ -1,0 +1,128 @@
+import asyncio
+
+import pytest
+
+from earmark.clients.dns import Resolver
+from earmark.clients.offline import ZoneFile
+from earmark.clients.zones import Zones
+from earmark.core.evidence import Fact, Listing, Points, Question, Status
+from earmark.core.zones import Code, Zone, ZoneKind
+from fakes.dnsd import dnsd
+
+LISTED = Code("LISTED", 0x7F000002, 0x7F000004, 0xFFFFFFFF, Points(400), "listed", "address", deep=True)
+
+
+def zone(name: str, kind: ZoneKind = ZoneKind.BLOCK, *, timeout: float = 2.0) -> Zone:
+    return Zone(name, "owner", kind, (LISTED,), ipv6=True, timeout=timeout)
+
+
+async def ask(zones: Zones, question: Listing) -> Fact:
+    future: asyncio.Future[tuple[Question, Fact]] = asyncio.get_running_loop().create_future()
+    zones.ask(question, lambda *answer: future.set_result(answer))
+    asked, fact = await future
+    assert asked == question
+    return fact
+
+
+async def answer_of(fault: str, *, timeout: float = 2.0) -> Fact:  # noqa: ASYNC109 - the zone's
+    name = f"{fault}.fault.test"
+    async with dnsd() as server:
+        resolver = Resolver([server.address])
+        try:
+            return await ask(Zones(resolver, [zone(name, timeout=timeout)]), Listing(name, "192.0.2.7"))
+        finally:
+            resolver.close()
+
+
+@pytest.mark.parametrize(
+    ("fault", "status", "data"),
+    [
+        ("ok", Status.FAIL, ("127.0.0.2",)),
+        ("many", Status.FAIL, ("127.0.0.2", "127.0.0.3", "127.0.0.4")),
+        ("oddandlisted", Status.FAIL, ("127.0.0.2",)),
+        ("nx", Status.NONE, ()),
+        ("nodata", Status.NONE, ()),
+        ("cnamenowhere", Status.NONE, ()),
+    ],
+)
+async def test_a_listing_is_what_the_code_book_knows(fault: str, status: Status, data: tuple[str, ...]) -> None:
+    fact = await answer_of(fault)
+    assert (fact.status, fact.data) == (status, data)
+    assert fact.ttl >= 60
+    assert fact.source.startswith("127.0.0.1:")
+
+
+@pytest.mark.parametrize(
+    ("fault", "why"),
+    [
+        ("err252", "error code 127.255.255.252"),
+        ("err254", "error code 127.255.255.254"),
+        ("err255", "error code 127.255.255.255"),
+        ("one", "code 127.0.0.1 is not in the code book"),
+        ("pub", "answer 203.0.113.250 is outside 127.0.0.0/8"),
+        ("odd", "answer 0.0.0.0 is outside 127.0.0.0/8"),
+        ("servfail", "SERVFAIL"),
+        ("cnameloop", "CNAME loop"),
+    ],
+)
+async def test_an_error_of_a_list_is_no_listing_and_says_why(fault: str, why: str) -> None:
+    fact = await answer_of(fault)
+    assert (fact.status, fact.data) == (Status.TEMPERROR, ())
+    assert fact.why.startswith(why)
+
+
+async def test_a_list_is_waited_for_as_long_as_its_own_timeout() -> None:
+    fact = await answer_of("slow", timeout=0.1)
+    assert (fact.status, fact.why) == (Status.TEMPERROR, "timeout")
+
+
+async def test_an_allow_list_says_pass() -> None:
+    zones = Zones(ZoneFile.parse("7.2.0.192.allow.example. A 127.0.0.3"), [zone("allow.example", ZoneKind.ALLOW)])
+    assert (await ask(zones, Listing("allow.example", "192.0.2.7"))).status is Status.PASS
+
+
+async def test_an_ipv6_address_is_asked_by_nibbles() -> None:
+    nibbles = ".".join(reversed("20010db8" + "0" * 23 + "7"))
+    zones = Zones(ZoneFile.parse(f"{nibbles}.bl.example. A 127.0.0.2"), [zone("bl.example")])
+    assert (await ask(zones, Listing("bl.example", "2001:db8::7"))).status is Status.FAIL
+
+
+NOT_PUBLIC = [
+    "0.0.0.0", "10.0.0.1", "100.64.0.1", "127.0.0.1", "127.0.0.2", "169.254.0.1", "172.16.0.1", "172.31.255.255",
+    "192.0.0.1", "192.88.99.1", "192.168.0.1", "198.18.0.1", "224.0.0.1", "240.0.0.1", "255.255.255.255",
+    "::", "::1", "64:ff9b::c000:207", "64:ff9b:1::1", "100::1", "2001::1", "2002:c000:207::1", "fc00::1", "fd00::1",
+    "fe80::1", "fec0::1", "ff02::1", "", "not an address", "192.0.2.7.evil.example", "192.0.2",
+]  # fmt: skip
+
+
+async def test_no_query_leaves_for_an_address_that_is_not_public() -> None:
+    async with dnsd("*. A 127.0.0.2") as server:
+        resolver = Resolver([server.address])
+        zones = Zones(resolver, [zone("bl.example")])
+        for address in NOT_PUBLIC:
+            assert (await ask(zones, Listing("bl.example", address))).status is Status.TEMPERROR, address
+        assert not server.queries
+        for address in ("192.0.2.7", "198.51.100.7", "203.0.113.7", "2001:db8::7"):
+            assert (await ask(zones, Listing("bl.example", address))).status is Status.FAIL, address
+        assert len(server.queries) == 4
+        resolver.close()
+
+
+async def test_no_query_leaves_for_an_unknown_list() -> None:
+    async with dnsd("*. A 127.0.0.2") as server:
+        resolver = Resolver([server.address])
+        fact = await ask(Zones(resolver, [zone("bl.example")]), Listing("evil.example", "192.0.2.7"))
+        assert (fact.status, fact.why) == (Status.TEMPERROR, "not a known zone")
+        assert not server.queries
+        resolver.close()
+
+
+async def test_fifty_connections_of_one_client_cost_one_query_a_list() -> None:
+    async with dnsd() as server:
+        resolver = Resolver([server.address])
+        zones = Zones(resolver, [zone("a.slow.fault.test"), zone("b.slow.fault.test")])
+        questions = [Listing(name, "192.0.2.7") for name in ("a.slow.fault.test", "b.slow.fault.test")] * 50
+        facts = await asyncio.gather(*(ask(zones, question) for question in questions))
+        assert {fact.status for fact in facts} == {Status.NONE}
+        assert len(server.queries) == 2
+        resolver.close()
