@@ -8,7 +8,7 @@ import pytest
 from e2e_lab import lab as laboratory
 from e2e_lab.lab import Lab
 
-_LOGGED_AT_MOST = 20_000
+_LOGGED_AT_MOST = 6_000
 _running = pytest.StashKey[Lab]()
 
 

@@ -64,7 +64,7 @@ def _matching(lab: Lab, one: Sent) -> list[Event]:
 def _i1_once(lab: Lab, sent: Sequence[Sent], copies: Sequence[Delivery]) -> None:
     held = {file.name for file in lab.postfix.held()}
     taken = [one for one in sent if one.queue_id and one.queue_id not in held]
-    expected = Counter((one.queue_id, recipient) for one in taken for recipient in one.accepted)
+    expected = Counter((one.queue_id, recipient.lower()) for one in taken for recipient in one.accepted)
     assert Counter((copy.queue_id, copy.recipient) for copy in copies) == expected
 
 

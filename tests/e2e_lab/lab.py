@@ -3,6 +3,7 @@
 import os
 import shutil
 import tempfile
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,7 @@ class Lab:
         )
         self.logs = (self.service.log, self.postfix.log, self.dovecot.log, *self.lists.logs)
         self._log_starts: dict[Path, int] = {}
+        self._began = ""
         self.at_rest = Usage(0, 0, 0)
 
     def wait_ready(self) -> None:
@@ -64,6 +66,7 @@ class Lab:
         """Empty the store and forget what the logs have said so far."""
         for domain in self.store.iterdir():
             shutil.rmtree(domain)
+        self._began = datetime.now(UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
         self._log_starts = {log: log.stat().st_size for log in self.logs if log.exists()}
 
     def logged(self) -> list[tuple[str, str]]:
@@ -71,9 +74,10 @@ class Lab:
         return [(f"{log.parent.name}/{log.name}", _from(log, self._log_starts.get(log, 0))) for log in self.logs]
 
     def verdicts(self) -> list[dict[str, Any]]:
-        """Return the verdict events since `begin`."""
+        """Return the verdict events since `begin`. Events are written in batches: an older one may be written later."""
         start = self._log_starts.get(self.service.log, 0)
-        return [event for event in self.service.events(start) if event.get("event") == "verdict"]
+        events = self.service.events(start)
+        return [event for event in events if event["event"] == "verdict" and event["time"] >= self._began]
 
     def send(
         self,

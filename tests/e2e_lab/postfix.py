@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 from e2e_lab.processes import Process, accepts, free_port, wait_until
+from e2e_lab.store import VIRTUAL
 
 LINES = Path(__file__).parents[2] / "deploy" / "postfix" / "main.cf.earmark"
 
@@ -29,7 +30,7 @@ alias_maps =
 alias_database =
 enable_long_queue_ids = yes
 virtual_mailbox_domains = {domains}
-virtual_mailbox_maps = static:idn/
+virtual_mailbox_maps = static:{virtual}/
 virtual_mailbox_base = {store}
 virtual_uid_maps = static:65534
 virtual_gid_maps = static:65534
@@ -42,6 +43,8 @@ smtpd_peername_lookup = no
 smtp_dns_support_level = disabled
 default_process_limit = 300
 smtpd_client_connection_count_limit = 0
+smtpd_hard_error_limit = 1000
+smtpd_error_sleep_time = 0
 in_flow_delay = 0
 # else lines of more than 998 bytes are folded at delivery, and bodies cannot be compared
 lmtp_line_length_limit = 0
@@ -88,7 +91,7 @@ class Postfix:
         for part in ("etc", "queue", "data"):
             (top / part).mkdir(parents=True)
         shutil.chown(top / "data", "postfix")
-        main = MAIN.format(top=top, domains=domains, store=store, lmtp=lmtp)
+        main = MAIN.format(top=top, domains=domains, store=store, lmtp=lmtp, virtual=VIRTUAL)
         socket = f"earmark_socket = inet:127.0.0.1:{milter}\n"
         (top / "etc" / "main.cf").write_text(main + _without_socket(LINES.read_text()) + socket)
         (top / "etc" / "master.cf").write_text(MASTER.format(smtp=self.smtp, plain=self.plain))

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 OUR_NAMES = re.compile(rb"(?:x-spam-|x-earmark)[^:\s]*\s*:", re.IGNORECASE)
+VIRTUAL = "idn"
+"""The Maildir, below the store, of what virtual(8) delivers."""
 _POSTFIX_RECEIVED = re.compile(rb"Received: from [^;]*\sby mx\.lab\.test \(Postfix\) with \S+ id (\w+)", re.DOTALL)
 
 
@@ -68,21 +70,28 @@ class Delivery:
 
 
 def read_store(store: Path) -> Iterator[Delivery]:
-    """Yield every copy in the store."""
-    for file in store.rglob("*"):
-        if file.parent.name in ("new", "cur") and file.is_file():
-            mailbox = file.parent.parent
-            folder = mailbox.name.removeprefix(".") if mailbox.name.startswith(".") else "INBOX"
-            yield _delivery(folder, file.read_bytes())
+    """Yield every copy in the store. Dovecot fills DOMAIN/USER and DOMAIN/USER/.FOLDER, virtual(8) fills `idn`."""
+    for user in store.glob("*/*"):
+        if user.parent.name != VIRTUAL:
+            for mailbox in (user, *user.glob(".*/")):
+                folder = "INBOX" if mailbox == user else mailbox.name.removeprefix(".")
+                for raw in _mails(mailbox):
+                    yield _delivery(f"{user.name}@{user.parent.name}", folder, raw)
+    for raw in _mails(store / VIRTUAL):
+        (recipient,) = re.findall(rb"^Delivered-To: (.*)$", raw.partition(b"\n\n")[0], re.MULTILINE)
+        yield _delivery(recipient.decode(), "INBOX", raw)
 
 
-def _delivery(folder: str, raw: bytes) -> Delivery:
+def _mails(maildir: Path) -> Iterator[bytes]:
+    return (file.read_bytes() for part in ("new", "cur") for file in maildir.glob(f"{part}/*.*"))
+
+
+def _delivery(recipient: str, folder: str, raw: bytes) -> Delivery:
     fields, body = take_apart(raw)
-    recipient = next(field[13:].strip().decode() for field in fields if field.startswith(b"Delivered-To:"))
     for position, field in enumerate(fields):
         found = _POSTFIX_RECEIVED.match(field)
         if found:
             queue_id = found[1].decode()
             message = b"".join(fields[position + 1 :]) + body
             return Delivery(recipient, folder, queue_id, fields[: position + 1], message)
-    raise AssertionError(f"a mail in {folder} that Postfix did not hand over: {raw[:2000]!r}")
+    raise AssertionError(f"a mail for {recipient} that Postfix did not hand over: {raw[:2000]!r}")
