@@ -1,6 +1,7 @@
 """The shipped files: default.toml is the reference of all settings, and its weights are careful."""
 
 import re
+import textwrap
 import tomllib
 from itertools import product
 
@@ -79,3 +80,13 @@ def test_no_weight_of_the_connection_or_the_envelope_is_decisive_alone() -> None
     for section, knob in KNOBS:
         if knob.kind is Kind.WEIGHT and section != "received":
             assert 0 <= getattr(default.knobs[section], knob.name) <= 250, f"{section}.{knob.name}"
+
+
+def test_the_examples_of_the_manual_are_right() -> None:
+    manual = (shipped() / "docs/configuration.md").read_text()
+    blocks = re.findall(r"(?:^    .*\n|^\n)+", manual, re.MULTILINE)
+    rules = "\n".join(
+        block for block in map(textwrap.dedent, blocks) if "[[" in block and not block.startswith("policies")
+    )
+    assert rules.count("[[") == 3 + 2, "one list, its code, one name rule, and two pairs of examples"
+    compile_generation(SHIPPED | {"rules/local.toml": rules.encode()})

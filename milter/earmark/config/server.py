@@ -11,6 +11,7 @@ from earmark.core.policy import Place
 
 LOOPBACK = (IPv4Network("127.0.0.0/8"), IPv6Network("::1/128"))
 """Always our own."""
+TOP_LEVEL_OF_SERVER = ("mode", "user", "state", "workers", "budget", "drain")
 
 
 def server_settings(document: Document, file: ServerFile, domains: frozenset[str]) -> ServerSettings:
@@ -46,6 +47,6 @@ def _places(document: Document, settings: dict[str, Any]) -> dict[str, Place]:
     for key, value in settings.items():
         if isinstance(value, dict):
             found |= {f"{key}.{name}": document.place((key, name)) for name in value}
-        else:
+        elif key in TOP_LEVEL_OF_SERVER:
             found[key] = document.place((key,))
     return found

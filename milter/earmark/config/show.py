@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from earmark.config.knobs import SECTIONS, Kind, knobs_of
 from earmark.config.schema import TOP_LEVEL
+from earmark.config.server import TOP_LEVEL_OF_SERVER
 from earmark.config.settings import ServerSettings
 from earmark.core.evidence import points_text
 from earmark.core.mail import Site
@@ -59,7 +60,7 @@ def _knob_text(kind: Kind, value: Any) -> str:  # noqa: ANN401 - as the knob say
 
 def server_settings_shown(server: ServerSettings, section: str = "server") -> Iterator[Setting]:
     """Yield a machine's settings below [server]. [site] domains holds those of the domains' files, too."""
-    for key in ("mode", "user", "state", "workers", "budget", "drain"):
+    for key in TOP_LEVEL_OF_SERVER:
         yield Setting(section, key, toml(getattr(server, key)), _origin(server.places, key))
     for table in ("site", "milter", "dns", "history"):
         values = getattr(server, table)
