@@ -48,6 +48,15 @@ def test_forged_fields_of_our_names_are_gone_however_many_there_are(lab: Lab, nu
     assert_invariants(lab, [sent])
 
 
+def test_a_header_field_of_200_kb_is_survived(lab: Lab) -> None:
+    """Postfix cuts it at 60,000 bytes where a milter listens, so the rest is what is compared."""
+    sent = lab.send(b"X-Long: " + b"a" * 200_000 + b"\nX-Spam-Flag: YES\nSubject: long\n\nbody\n", "bob@lab.test")
+    copy = lab.delivery("bob@lab.test")
+    assert copy.message.endswith(b"Subject: long\n\nbody\n")
+    sent.stored_as = copy.message
+    assert_invariants(lab, [sent])
+
+
 def test_a_mail_sent_by_bdat_arrives_as_one_sent_by_data(lab: Lab, own_mails: dict[str, bytes]) -> None:
     message = own_mails["02-forged-own-fields"]
     sent = [lab.send(message, "data@lab.test"), lab.send(message, "bdat@lab.test", bdat=True)]

@@ -1,5 +1,6 @@
 """What is only claimed, above all by Received, is marked and never refused; Sieve files it."""
 
+from e2e_lab.configuration import OWN_RELAY
 from e2e_lab.invariants import assert_invariants
 from e2e_lab.lab import Lab
 from e2e_lab.smtp import Peer
@@ -27,6 +28,17 @@ def test_a_policy_range_in_received_counts_nothing(lab: Lab) -> None:
     copy = lab.delivery("bob@lab.test")
     assert copy.folder == "INBOX"
     assert copy.values("X-Spam-Score") == ["0.00"]
+    assert_invariants(lab, [sent])
+
+
+def test_what_a_listed_client_handed_to_our_own_relay_is_marked_and_not_refused(lab: Lab) -> None:
+    recorded = HOME.replace(b"by mail.sender.test", b"by relay.lab.test")
+    sent = lab.send(
+        recorded + PLAIN, "bob@lab.test", peer=Peer(OWN_RELAY, name="relay.lab.test", helo="relay.lab.test")
+    )
+    copy = lab.delivery("bob@lab.test")
+    assert copy.folder == "Junk"
+    assert copy.values("X-Spam-Score") == ["8.00"]
     assert_invariants(lab, [sent])
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 
 OWN_NETWORK = "192.0.2.128/25"
+OWN_RELAY = "192.0.2.25"
 BUDGET = 2.0
 
 SERVER = """
@@ -29,6 +30,7 @@ resolvers = ["127.0.0.1:{resolver}"]
 [site]
 names = ["mx.lab.test"]
 networks = ["127.0.0.0/8", "{own_network}"]
+relays = ["{own_relay}"]
 """
 
 ZONES = """
@@ -95,7 +97,14 @@ def write_configuration(directory: Path, *, milter: int, resolver: int, state: P
     shutil.copytree(ROOT / "policies", directory / "policies", ignore=shutil.ignore_patterns("domains", "server.toml"))
     shutil.copytree(ROOT / "rules", directory / "rules")
     (directory / "rules" / "lab.toml").write_text(ZONES)
-    server = SERVER.format(state=state, budget=BUDGET, milter=milter, resolver=resolver, own_network=OWN_NETWORK)
+    server = SERVER.format(
+        state=state,
+        budget=BUDGET,
+        milter=milter,
+        resolver=resolver,
+        own_network=OWN_NETWORK,
+        own_relay=OWN_RELAY,
+    )
     (directory / "policies" / "server.toml").write_text(server)
     (directory / "policies" / "domains").mkdir()
     for number, (domain, (differs, zone)) in enumerate(DOMAINS.items()):

@@ -87,15 +87,16 @@ class Postfix:
     def __init__(self, top: Path, *, milter: int, lmtp: int, store: Path, domains: str) -> None:
         self.smtp, self.plain = free_port(), free_port()
         self.log = top / "mail.log"
+        self.configuration = top / "etc"
         self._queue = top / "queue"
         for part in ("etc", "queue", "data"):
             (top / part).mkdir(parents=True)
         shutil.chown(top / "data", "postfix")
         main = MAIN.format(top=top, domains=domains, store=store, lmtp=lmtp, virtual=VIRTUAL)
         socket = f"earmark_socket = inet:127.0.0.1:{milter}\n"
-        (top / "etc" / "main.cf").write_text(main + _without_socket(LINES.read_text()) + socket)
-        (top / "etc" / "master.cf").write_text(MASTER.format(smtp=self.smtp, plain=self.plain))
-        self._process = Process(["postfix", "-c", top / "etc", "start-fg"], top / "out")
+        (self.configuration / "main.cf").write_text(main + _without_socket(LINES.read_text()) + socket)
+        (self.configuration / "master.cf").write_text(MASTER.format(smtp=self.smtp, plain=self.plain))
+        self._process = Process(["postfix", "-c", self.configuration, "start-fg"], top / "out")
 
     def wait_ready(self) -> None:
         wait_until(lambda: accepts(self.smtp) and accepts(self.plain), "Postfix accepts connections")
