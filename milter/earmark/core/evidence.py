@@ -4,7 +4,7 @@ A Question is a hashable value; its text form (`question_text`) is the same in g
 A Fact is the answer. A look-up that failed is a Fact too, with status TEMPERROR: errors are not evidence.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import IntEnum, StrEnum
 from typing import Literal, NamedTuple, NewType
 
@@ -100,11 +100,15 @@ def question_text(question: Question) -> str:
 def question_from_text(text: str) -> Question:
     """Read what `question_text` wrote. Raises ValueError for anything else."""
     kind, _, rest = text.partition(" ")
-    parts = rest.split(" ")
-    made = _KINDS.get(kind)
-    if made is None or len(parts) != len(made._fields) - 1:
-        raise ValueError(f"not a question: {text!r}")
-    return made._make((*parts, kind))
+    return question_from_parts((*rest.split(" "), kind))
+
+
+def question_from_parts(parts: Sequence[str]) -> Question:
+    """Return the question whose fields these are, in order. Raises ValueError for anything else."""
+    made = _KINDS.get(parts[-1]) if parts else None
+    if made is None or len(parts) != len(made._fields):
+        raise ValueError(f"not a question: {parts!r}")
+    return made._make(parts)
 
 
 class Fact(NamedTuple):

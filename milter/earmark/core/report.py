@@ -1,23 +1,26 @@
 """Outcomes and edits as plain values, for records, logs and `explain --json` (the schema is docs/schemas.md)."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from earmark.core.evidence import Facts, Finding, question_text
+from earmark.core.evidence import Fact, Facts, Finding, question_text
 from earmark.core.mail import Hop
 from earmark.core.policy import Policy
-from earmark.core.verdict import Edit, Outcome
+from earmark.core.verdict import Outcome
 
 
 def recipient_report(address: str, outcome: Outcome, policy: Policy) -> dict[str, Any]:
-    """Return what one recipient's policy said. Scores are in points."""
+    """Return what one recipient's policy said. Scores and thresholds are in points."""
     return {
         "address": address,
         "policy": policy.name,
+        "mode": policy.mode.value,
         "action": outcome.action.word,
         "would": outcome.would.word,
         "refuse_score": outcome.refuse_score / 100,
+        "refuse_at": policy.refuse_at / 100,
         "mark_score": outcome.mark_score / 100,
+        "mark_at": policy.mark_at / 100,
         "reply": str(outcome.reply) if outcome.reply else None,
         "findings": [finding_report(finding, policy.places) for finding in outcome.findings],
         "unknown": [question_text(question) for question in outcome.unknown],
@@ -38,14 +41,27 @@ def finding_report(finding: Finding, places: Mapping[str, object]) -> dict[str, 
     }
 
 
-def facts_report(facts: Facts) -> dict[str, Any]:
-    """Return facts by the text of their question."""
-    return {question_text(question): fact for question, fact in facts.items()}
+def facts_report(facts: Facts, at: float) -> dict[str, Any]:
+    """Return facts by the text of their question. Their age is counted to `at`, seconds since the epoch."""
+    return {question_text(question): fact_report(fact, at) for question, fact in facts.items()}
 
 
-def edits_report(edits: Iterable[Edit]) -> list[list[str]]:
-    """Return edits as lists: kind first, then their fields."""
-    return [[edit.kind, *(str(value) for value in edit[:-1])] for edit in edits]
+def fact_report(fact: Fact, at: float) -> dict[str, Any]:
+    """Return a fact; `age` is how many seconds before `at` it was learnt, 0 where it came later."""
+    return {
+        "status": fact.status.value,
+        "data": list(fact.data),
+        "age": round(max(at - fact.at, 0.0), 1),
+        "ttl": fact.ttl,
+        "source": fact.source,
+        "why": fact.why,
+        "late": fact.late,
+    }
+
+
+def edits_report(edits: Iterable[Sequence[str | int]]) -> list[list[str | int]]:
+    """Return edits as lists: kind first, then the field's name and what the kind needs."""
+    return [[edit[-1], *edit[:-1]] for edit in edits]
 
 
 def hop_report(hop: Hop) -> dict[str, Any]:

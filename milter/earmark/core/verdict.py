@@ -20,8 +20,10 @@ class Action(IntEnum):
     @property
     def word(self) -> str:
         """The word for logs and JSON."""
-        return self.name.lower()
+        return _WORDS[self]
 
+
+_WORDS = tuple(action.name.lower() for action in Action)
 
 _ENHANCED = re.compile(r"[245]\.\d{1,3}\.\d{1,3}", re.ASCII)
 
