@@ -33,15 +33,11 @@ def register(app: typer.Typer) -> None:
 
 def serve(config: ConfigOption = None, state: StateOption = None) -> None:
     """Run the service in the foreground. SIGHUP reloads, SIGTERM drains and stops, a second SIGTERM stops at once."""
-    from earmark.service.account import StartError
-    from earmark.service.start import prepare
+    import os
 
-    try:
-        supervisor = prepare(config, state)
-    except StartError as error:
-        print(error, file=sys.stderr)
-        raise typer.Exit(1) from None
-    supervisor.run()
+    # A new program in the same process: the supervisor forks all its life and must hold nothing that typer brought.
+    words = [sys.executable, "-P", "-m", "earmark.service", str(config or ""), str(state or "")]
+    os.execv(words[0], words)  # noqa: S606 - our own interpreter, no shell
 
 
 def status(config: ConfigOption = None, state: StateOption = None, as_json: JsonOption = False) -> None:

@@ -33,6 +33,8 @@ class Bundle:
     workers: int
     drain: float
     """Seconds."""
+    history_days: int
+    history_megabytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,4 +98,6 @@ def _read_and_compile(option: Path | None) -> dict[str, Any]:
         "state": str(server.state),
         "workers": server.workers or len(os.sched_getaffinity(0)),
         "drain": server.drain,
+        "history_days": server.history.days,
+        "history_megabytes": server.history.megabytes,
     }

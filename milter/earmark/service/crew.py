@@ -136,7 +136,7 @@ class Crew:
         child = Child(role, pid, channel, bundle, born=now, heard=now)
         self.children[pid] = child
         self._selector.register(channel, selectors.EVENT_READ, partial(self._hear, child))
-        self._log.event("started", role=role, pid=pid, generation=bundle.id)
+        self._log.event("started", role=role, pid=pid, generation=bundle.id[:12])
 
     def _hear(self, child: Child) -> None:
         while True:

@@ -88,7 +88,7 @@ class Reload:
         if self._crew.leaving:
             self._finish(bundle.id, "the service is stopping")
             return
-        for name in ("user", "state"):
+        for name in ("user", "state", "socket_mode"):
             if getattr(bundle, name) != getattr(self._crew.bundle, name):
                 self._finish(bundle.id, f"server.toml: {name}: a change takes effect at a restart, not at a reload")
                 return

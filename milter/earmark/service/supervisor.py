@@ -82,7 +82,8 @@ class Supervisor:
             self._log.event("stopped", pid=os.getpid(), counters=self._counters())
 
     def _turn(self) -> None:
-        for key, _ in self._selector.select(_TICK):
+        # A pause (SIGSTOP, a suspended machine) ends the wait with nothing, whatever has arrived: so look once more.
+        for key, _ in self._selector.select(_TICK) or self._selector.select(0):
             if self._selector.get_map().get(key.fileobj) is key:  # else an earlier callback has closed it
                 key.data()
         for pid, how in reap().items():
@@ -148,10 +149,11 @@ class Supervisor:
         def body() -> int:
             ours.close()
             # Here, in the child, and not above: what these import has no place in the supervisor.
-            from earmark.service import watcher, worker  # noqa: PLC0415
-
-            run = worker.run if role is Role.WORKER else watcher.run
-            return run(bundle.files, self._state, theirs)
+            if role is Role.WORKER:
+                from earmark.service.worker import run  # noqa: PLC0415
+            else:
+                from earmark.service.watcher import run  # noqa: PLC0415
+            return run(bundle, self._state, theirs)
 
         try:
             return fork(body, self._forget), ours

@@ -3,12 +3,10 @@
 import select
 import sqlite3
 import threading
-from collections.abc import Mapping
 from pathlib import Path
 
-from earmark import config
-from earmark.config.settings import HistorySettings
 from earmark.log import Log
+from earmark.service.bundle import Bundle
 from earmark.service.channel import Channel
 from earmark.service.crew import HEARTBEAT
 from earmark.service.output import standard_log
@@ -20,14 +18,13 @@ _EVERY = 600.0
 """Seconds between two prunings."""
 
 
-def run(files: Mapping[str, bytes], state: Path, channel: Channel) -> int:
+def run(bundle: Bundle, state: Path, channel: Channel) -> int:
     """Work until told to leave by `channel`; return the exit status.
 
     Pruning has a thread of its own, since it takes as long as there is something to forget; the end may cut it off.
     """
-    settings = config.compile_generation(files).server.history
     counters = {"pruned": 0}
-    pruner = threading.Thread(target=_prune_forever, args=(settings, state, standard_log(), counters), daemon=True)
+    pruner = threading.Thread(target=_prune_forever, args=(bundle, state, standard_log(), counters), daemon=True)
     pruner.start()
     while True:
         channel.send({"sessions": 0, "counters": counters})
@@ -36,11 +33,13 @@ def run(files: Mapping[str, bytes], state: Path, channel: Channel) -> int:
             return 0
 
 
-def _prune_forever(settings: HistorySettings, state: Path, log: Log, counters: dict[str, int]) -> None:
+def _prune_forever(bundle: Bundle, state: Path, log: Log, counters: dict[str, int]) -> None:
     resting = threading.Event()
     while True:
         try:
-            counters["pruned"] += prune(state / FILE_NAME, log, days=settings.days, megabytes=settings.megabytes)
+            counters["pruned"] += prune(
+                state / FILE_NAME, log, days=bundle.history_days, megabytes=bundle.history_megabytes
+            )
         except (sqlite3.Error, StoreError, OSError) as error:
             log.event("prune_failed", level="error", why=str(error))
         resting.wait(_EVERY)

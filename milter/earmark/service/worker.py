@@ -5,7 +5,6 @@ import gc
 import signal
 import socket
 from collections import Counter
-from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from earmark.core.record import Judged, make_record
 from earmark.engine import Engine
 from earmark.fronts.milter import MilterFront
 from earmark.log import verdict_fields
+from earmark.service.bundle import Bundle
 from earmark.service.channel import Channel
 from earmark.service.crew import HEARTBEAT
 from earmark.service.output import standard_log
@@ -38,9 +38,9 @@ _ACCEPT_PAUSE = 0.2
 """Seconds without accepting when descriptors have run out."""
 
 
-def run(files: Mapping[str, bytes], state: Path, channel: Channel) -> int:
-    """Serve with the configuration `files` until told to drain by `channel`; return the exit status."""
-    generation = config.compile_generation(files)
+def run(bundle: Bundle, state: Path, channel: Channel) -> int:
+    """Serve with the configuration in `bundle` until told to drain by `channel`; return the exit status."""
+    generation = config.compile_generation(bundle.files)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(Worker(generation, state, channel).run())
     return 0
@@ -133,7 +133,6 @@ class Worker:
 
     def _accept(self, listener: socket.socket) -> None:
         """Take one connection; the next one may be for another worker, which spreads a burst over all."""
-        loop = asyncio.get_running_loop()
         try:
             connection, _ = listener.accept()
         except (BlockingIOError, ConnectionAbortedError):
@@ -142,7 +141,7 @@ class Worker:
             self._cannot_accept(listener, error)
             return
         self.counters["connections"] += 1
-        task = loop.create_task(self._begin(connection))
+        task = asyncio.get_running_loop().create_task(self._begin(connection))
         self._arriving.add(task)
         task.add_done_callback(self._arriving.discard)
 
@@ -150,23 +149,22 @@ class Worker:
         await asyncio.get_running_loop().connect_accepted_socket(self._front.protocol, connection)
 
     def _cannot_accept(self, listener: socket.socket, error: OSError) -> None:
-        """Descriptors ran out: wait a moment. The supervisor has shut the socket down: it is of no more use."""
+        """Wait a moment when descriptors have run out; forget a socket that the supervisor has shut down."""
         loop = asyncio.get_running_loop()
-        self.counters["accept_failed"] += 1
-        self._log.event("accept_failed", level="warning", why=error.strerror)
-        for each in self._listeners:
-            loop.remove_reader(each.fileno())
+        loop.remove_reader(listener.fileno())
         if not listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
             self._listeners.remove(listener)
             listener.close()
+            return
+        self.counters["accept_failed"] += 1
+        self._log.event("accept_failed", level="warning", why=error.strerror)
         loop.call_later(_ACCEPT_PAUSE, self._accept_again)
 
     def _stop_accepting(self) -> None:
-        loop = asyncio.get_running_loop()
-        for listener in self._listeners:
-            loop.remove_reader(listener.fileno())
+        listeners, self._listeners = self._listeners, []
+        for listener in listeners:
+            asyncio.get_running_loop().remove_reader(listener.fileno())
             listener.close()
-        self._listeners = []
 
     def _tell(self, judged: Judged) -> None:
         record = make_record(judged)
