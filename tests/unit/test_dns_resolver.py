@@ -287,6 +287,24 @@ async def test_too_many_look_ups_under_way_are_unknown_at_once() -> None:
         assert len(facts) == 20_001
 
 
+async def test_a_waiter_may_close_the_resolver_that_calls_it() -> None:
+    reported: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context))
+    async with resolving("*. A 127.0.0.2") as (_, resolver):
+        over = asyncio.Event()
+
+        def close(_: Fact) -> None:
+            resolver.close()
+            over.set()
+
+        for number in range(40):
+            resolver.lookup(f"n{number}.example", "A", close)
+        async with asyncio.timeout(5):
+            await over.wait()
+        assert not resolver._open
+    assert not reported
+
+
 async def test_closing_tells_all_who_wait() -> None:
     async with resolving() as (_, resolver):
         waiting = asyncio.gather(resolver.get("x.timeout.fault.test", "A"), resolver.get("x.big.fault.test", "A"))

@@ -96,15 +96,15 @@ def read_common(packet: bytes, asked: bytes) -> Answer | None:
     code = flags & 15
     if questions != 1 or flags & 0x0200 or (code != NOERROR and (code != NXDOMAIN or answers)):
         return None
-    at = 12 + len(asked)
-    if not answers and not authorities:
-        ttl, addresses, end = 0, (), at
-    elif not answers:
-        ttl, addresses, end = _negative_ttl(packet, at)
-    elif asked[-4:-2] == b"\0\1":
+    at = end = 12 + len(asked)
+    ttl = 0
+    addresses: tuple[str, ...] = ()
+    if answers:
+        if asked[-4:-2] != b"\0\1":
+            return None
         ttl, addresses, end = _addresses(packet, at, answers)
-    else:
-        return None
+    elif authorities:
+        ttl, end = _negative_ttl(packet, at)
     if not end or (additional and not (answers and authorities) and not _is_plain_opt(packet, end)):
         return None
     return Answer(code, ttl, addresses)
@@ -129,17 +129,17 @@ def _addresses(packet: bytes, at: int, count: int) -> tuple[int, tuple[str, ...]
     return lowest, tuple(texts), end
 
 
-def _negative_ttl(packet: bytes, at: int) -> tuple[int, tuple[str, ...], int]:
-    """Read the SOA that stands there: the lower of TTL and minimum, no addresses, and where it ends (0: no SOA)."""
+def _negative_ttl(packet: bytes, at: int) -> tuple[int, int]:
+    """Read the SOA that stands there: the lower of its TTL and its minimum, and where it ends (0: it is no SOA)."""
     at = _skip_name(packet, at)
     data = at + 10
     if data > len(packet):
-        return 0, (), 0
+        return 0, 0
     rtype, rclass, ttl, length = _RECORD.unpack_from(packet, at)
     end = data + length
     if rtype != _SOA or rclass != _IN or length < 22 or end > len(packet):
-        return 0, (), 0
-    return min(_ttl(ttl), _ttl(_TTL.unpack_from(packet, end - 4)[0])), (), end
+        return 0, 0
+    return min(_ttl(ttl), _ttl(_TTL.unpack_from(packet, end - 4)[0])), end
 
 
 def _is_plain_opt(packet: bytes, at: int) -> bool:

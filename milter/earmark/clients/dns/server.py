@@ -91,7 +91,9 @@ class Socket(Generic[T]):
             server.lose(self, error)
 
     def close(self) -> None:
-        """Give the socket back."""
+        """Give the socket back; harmless when done again."""
+        if self._socket.fileno() < 0:
+            return
         self._loop.remove_reader(self._socket.fileno())
         self._socket.close()
 
