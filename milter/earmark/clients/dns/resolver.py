@@ -115,8 +115,8 @@ class Resolver:
     def close(self) -> None:
         """Close the sockets. Who still waits is told TEMPERROR."""
         self._closed = True
-        for lookup in list(self._open.values()):
-            self._finish(lookup, self._error("closed"))
+        while self._open:  # who is told may close us too
+            self._finish(next(iter(self._open.values())), self._error("closed"))
         for server in self._servers:
             server.close()
         if self._timer is not None:
