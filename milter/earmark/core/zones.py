@@ -9,7 +9,8 @@ from typing import NamedTuple
 from earmark.core.evidence import Points, Status
 
 # Addresses that no list is asked about. The documentation ranges (192.0.2.0/24, 198.51.100.0/24, 203.0.113.0/24,
-# 2001:db8::/32, 3fff::/20) count as public here, since tests and examples use them. Source: the IANA special-purpose registries.
+# 2001:db8::/32, 3fff::/20) count as public here, since tests and examples use them. Source: the IANA registries of
+# special-purpose addresses.
 _NOT_ASKED_4 = (
     "0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12",
     "192.0.0.0/24", "192.88.99.0/24", "192.168.0.0/16", "198.18.0.0/15", "224.0.0.0/4", "240.0.0.0/4",
