@@ -5,6 +5,7 @@ Everything a sender may choose has been decoded by `core.text.decoded`, except h
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import NamedTuple
 
@@ -29,6 +30,7 @@ class Address(NamedTuple):
 NULL_SENDER = Address("", "", "")
 
 
+@lru_cache(maxsize=4096)
 def domain_key(domain: str) -> str:
     """Return the form in which domains are compared: A-label, lower case, no final dot.
 
@@ -57,6 +59,7 @@ def parse_path(raw: bytes) -> Address:
     return Address(decoded(raw), decoded(local), domain_key(decoded(domain)))
 
 
+@lru_cache(maxsize=4096)
 def parse_address_text(text: str) -> str:
     """Return an IP address in its one canonical text form, or "" where `text` is none.
 

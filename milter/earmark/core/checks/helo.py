@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 from earmark.core.checks.check import EnvelopeCheck
 from earmark.core.evidence import (
@@ -19,6 +20,7 @@ from earmark.core.evidence import (
     Status,
 )
 from earmark.core.mail import Envelope, domain_key, parse_address_text
+from earmark.core.zones import is_public
 
 _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?", re.ASCII)
 
@@ -46,13 +48,16 @@ class HeloKnobs:
 
 
 def wants(envelope: Envelope, _facts: Facts, knobs: HeloKnobs) -> Iterable[Question]:
-    """Ask for the addresses of a well-formed, qualified name."""
+    """Ask for the addresses of a well-formed, qualified name, and for the client's name where the two are compared."""
     if envelope.helo is not None and (knobs.unresolvable or knobs.contradiction):
         name = domain_key(envelope.helo)
         if _shape(envelope.helo, name) == "name":
             yield HostAddress(name)
+            if knobs.contradiction and is_public(envelope.client.address):
+                yield ReverseName(envelope.client.address)
 
 
+@lru_cache(maxsize=4096)
 def _shape(helo: str, name: str) -> str:
     if helo.startswith("["):
         return "literal" if helo.endswith("]") and _literal(helo) else "syntax"
