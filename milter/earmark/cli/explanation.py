@@ -1,0 +1,77 @@
+"""Why a verdict is what it is, as one plain value: `explain --json` prints it, `render` tells it (docs/schemas.md)."""
+
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+from earmark.core.evidence import question_from_parts
+from earmark.core.mail import Hop
+from earmark.core.record import Record
+from earmark.core.report import edits_report, facts_report, hop_report
+
+SCHEMA = 1
+
+
+def explanation(record: Record, hops: Iterable[Hop], rederived: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Return the explanation of a record. `rederived` says how judging it again came out; None where it is fresh."""
+    facts = facts_report({question_from_parts(parts): fact for parts, fact in record.facts}, record.at)
+    recipients = [_recipient(report, facts) for report in record.recipients]
+    return {
+        "v": SCHEMA,
+        "id": record.id,
+        "generation": record.generation,
+        "engine": record.engine,
+        "at": datetime.fromtimestamp(record.at, UTC).isoformat(timespec="seconds"),
+        "ended": record.ended,
+        "client": record.client,
+        "helo": record.helo,
+        "sender": record.sender.text,
+        "user": record.user,
+        "queue_id": record.queue_id,
+        "message_id": record.message_id,
+        "exempt": record.exempt,
+        "relay": record.relay,
+        "action": record.action,
+        "recipients": recipients,
+        "unknown": list(dict.fromkeys(question for each in recipients for question in each["unknown"])),
+        "facts": facts,
+        "received": [hop_report(hop) for hop in hops],
+        "received_cut": record.cut,
+        "edits": edits_report(record.edits),
+        "rederived": rederived,
+    }
+
+
+def _recipient(report: dict[str, Any], facts: dict[str, Any]) -> dict[str, Any]:
+    findings = [{**found, "evidence": facts.get(found["question"])} for found in report["findings"]]
+    return {**report, "findings": findings, "flips": list(flips(report))}
+
+
+def flips(report: dict[str, Any]) -> Iterator[str]:
+    """Yield what would have made this recipient's outcome another one, the nearest things first."""
+    if report["would"] != report["action"]:
+        yield f"mode = enforce would {report['would']}" if report["would"] != "mark" else "mode = mark would mark"
+    match report["action"]:
+        case "reject":
+            refusing = [found for found in report["findings"] if found["origin"] in ("connection", "envelope")]
+            yield from _without(refusing, report["refuse_score"] - report["refuse_at"], "refused")
+        case "defer":
+            yield "would not be deferred with an answer from " + ", ".join(report["unknown"])
+        case "mark":
+            if report["mark_score"] >= report["mark_at"]:
+                yield from _without(report["findings"], report["mark_score"] - report["mark_at"], "marked")
+        case _:
+            yield f"would be marked with {report['mark_at'] - report['mark_score']:.2f} points more"
+            yield (
+                f"would be refused with {report['refuse_at'] - report['refuse_score']:.2f} points more"
+                " on the connection or the envelope, known at RCPT"
+            )
+
+
+def _without(findings: list[dict[str, Any]], above: float, word: str) -> Iterator[str]:
+    """Yield the findings that decide alone; where none does, how much less it takes."""
+    decisive = [found for found in findings if round(found["score"] - above, 2) > 0]
+    for found in decisive:
+        yield f"would not be {word} without {found['name']} ({found['score']:.2f})"
+    if not decisive:
+        yield f"would not be {word} with {above + 0.01:.2f} points less"

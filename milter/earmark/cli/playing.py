@@ -1,0 +1,84 @@
+"""The real engine, played without an MTA: for `explain FILE`, `session`, and whoever wants to see what would happen."""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from earmark.clients.dns import Lookups, Resolver
+from earmark.clients.names import Names
+from earmark.clients.offline import ZoneFile
+from earmark.clients.zones import Zones
+from earmark.config import Generation
+from earmark.core.evidence import Fact, Status
+from earmark.core.mail import Address, Client, Header
+from earmark.core.verdict import Action, Outcome, Verdict
+from earmark.engine import Engine, Session
+from earmark.world import World
+
+if TYPE_CHECKING:
+    from earmark.core.record import Judged
+
+T = TypeVar("T")
+
+
+@contextmanager
+def answers(generation: Generation, zone_file: Path | None) -> Iterator[Lookups]:
+    """Give what answers DNS look-ups: a file's text, or the generation's resolvers. To be entered inside an event loop.
+
+    Raises OSError for a file that cannot be read, ValueError for one that holds anything else than answers.
+    """
+    if zone_file is not None:
+        yield ZoneFile.parse(zone_file.read_text(encoding="utf-8"), str(zone_file))
+        return
+    resolver = Resolver(generation.server.dns.resolvers)
+    try:
+        yield resolver
+    finally:
+        resolver.close()
+
+
+class Player:
+    """Plays sessions one after the other; `judged` holds every transaction that has ended."""
+
+    def __init__(self, generation: Generation, lookups: Lookups) -> None:
+        self.judged: list[Judged] = []
+        world = World(Zones(lookups, generation.zones.values()), Names(lookups))
+        server = generation.server
+        self._engine = Engine(generation.policies, world, generation.id, self.judged.append, server.budget)
+
+    def connect(self, address: str, name: str = "") -> Session:
+        """Begin a session for a client; `name` is its confirmed reverse name, "" to have it looked up."""
+        session = self._engine.session()
+        reverse = Fact(Status.PASS, (name,), at=time.time(), source="--ptr") if name else None
+        session.connect(Client(address), reverse)
+        return session
+
+
+async def rcpt(session: Session, recipient: Address) -> Outcome:
+    """Return the outcome for a recipient."""
+    return await _answer(lambda done: session.rcpt(recipient, done))
+
+
+async def end_of_message(session: Session, headers: Sequence[Header]) -> Verdict:
+    """Return the verdict on the message."""
+    return await _answer(lambda done: session.end_of_message(headers, done))
+
+
+async def play_message(
+    session: Session, sender: Address, recipients: Sequence[Address], headers: Sequence[Header], user: str = ""
+) -> None:
+    """Play a whole transaction. Where every recipient is refused, the message is never sent, as in SMTP."""
+    session.mail(sender, user=user)
+    outcomes = [await rcpt(session, recipient) for recipient in recipients]
+    if any(outcome.action is Action.ACCEPT for outcome in outcomes):
+        await end_of_message(session, headers)
+    session.close()
+
+
+async def _answer(begin: Callable[[Callable[[T], None]], None]) -> T:
+    answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+    begin(answer.set_result)
+    return await answer

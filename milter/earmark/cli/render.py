@@ -1,0 +1,140 @@
+"""An explanation for people: plain lines, coloured on a terminal. Everything in it has been made printable."""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from earmark.core.text import printable
+
+_STYLES = {"accept": "green", "mark": "yellow", "quarantine": "yellow", "defer": "magenta", "reject": "bold red"}
+
+
+class Line(NamedTuple):
+    """One line of text and its style in rich's words."""
+
+    text: str
+    style: str = ""
+
+
+def lines(explained: dict[str, Any]) -> Iterator[Line]:
+    """Yield the lines that tell an explanation. An exempt session is said first."""
+    if explained["exempt"]:
+        yield Line(f"exempt: {explained['exempt']}; nothing of connection, envelope and path counts", "cyan")
+    yield from _session(explained)
+    for recipient in explained["recipients"]:
+        yield from _recipient(recipient)
+    yield from _unchecked(explained)
+    yield from _chain(explained)
+    yield from _edits(explained)
+    yield from _rederived(explained["rederived"])
+
+
+def show(explained: dict[str, Any]) -> None:
+    """Print an explanation; in colour on a terminal, unless NO_COLOR is set."""
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    for line in lines(explained):
+        console.print(printable(line.text, 2000), style=line.style or None, markup=False, emoji=False, soft_wrap=True)
+
+
+def _session(explained: dict[str, Any]) -> Iterator[Line]:
+    yield Line(f"{explained['action']}: verdict {explained['id']} of {explained['at']}", _STYLES[explained["action"]])
+    helo = explained["helo"] if explained["helo"] is not None else "(none)"
+    yield Line(f"  client {explained['client'] or '(none)'}, HELO {helo}, sender <{explained['sender']}>")
+    for key in ("user", "relay", "queue_id", "message_id"):
+        if explained[key]:
+            yield Line(f"  {key.replace('_', ' ')} {explained[key]}")
+    if explained["ended"] != "eom":
+        yield Line(f"  no message was judged: the transaction ended by {explained['ended']}")
+
+
+def _recipient(report: dict[str, Any]) -> Iterator[Line]:
+    yield Line("")
+    title = f"<{report['address']}>: {report['action']} (policy {report['policy']}, mode {report['mode']})"
+    yield Line(title, _STYLES[report["action"]])
+    yield Line(
+        f"  refuse score {report['refuse_score']:.2f} of {report['refuse_at']:.2f},"
+        f" mark score {report['mark_score']:.2f} of {report['mark_at']:.2f}"
+    )
+    if report["reply"]:
+        yield Line(f"  reply {report['reply']}")
+    for found in report["findings"]:
+        yield from _finding(found)
+    if not report["findings"]:
+        yield Line("  nothing found")
+    for flip in report["flips"]:
+        yield Line(f"  {flip}", "dim")
+
+
+def _finding(found: dict[str, Any]) -> Iterator[Line]:
+    late = ", too late to refuse on" if found["late"] else ""
+    yield Line(f"  {found['score']:+.2f} {found['name']} ({found['origin']}{late}): {found['why']}")
+    if found["evidence"]:
+        yield Line(f"        {found['question']}: {_evidence(found['evidence'])}", "dim")
+    yield Line(f"        weight {found['knob']} set by {found['set_by'] or 'the program'}", "dim")
+
+
+def _evidence(fact: dict[str, Any]) -> str:
+    said = " ".join([fact["status"], *fact["data"]])
+    why = f" ({fact['why']})" if fact["why"] else ""
+    return f"{said}{why}, {fact['age']:g} s old, from {fact['source'] or 'nobody'}"
+
+
+def _unchecked(explained: dict[str, Any]) -> Iterator[Line]:
+    if explained["unknown"]:
+        yield Line("")
+        yield Line("could not be checked:", "magenta")
+    for question in explained["unknown"]:
+        fact = explained["facts"].get(question)
+        yield Line(f"  {question}: {_evidence(fact) if fact else 'no answer'}")
+
+
+def _chain(explained: dict[str, Any]) -> Iterator[Line]:
+    if explained["received"]:
+        yield Line("")
+        yield Line("Received, newest first:")
+    for hop in explained["received"]:
+        words = [f"by {hop['by'] or '?'}"]
+        words += [f"with {hop['with']}"] if hop["with"] else []
+        words += ["authenticated"] if hop["authenticated"] else []
+        words += ["trusted" if hop["trusted"] else "not trusted"]
+        yield Line(
+            f"  {hop['ip'] or '(no address)'} ({hop['helo'] or hop['rdns'] or '?'}) {', '.join(words)}: {hop['why']}"
+        )
+    if explained["received_cut"]:
+        yield Line("  (the record holds no more of them)")
+
+
+def _edits(explained: dict[str, Any]) -> Iterator[Line]:
+    if explained["edits"]:
+        yield Line("")
+        yield Line("edits of the header:")
+    for edit in explained["edits"]:
+        yield Line(f"  {edit_text(edit)}")
+
+
+def edit_text(edit: list[str | int]) -> str:
+    """Return an edit (as `core.report.edits_report` writes it) as one line."""
+    kind, name, *rest = edit
+    value = " ".join(str(rest[-1]).split()) if rest else ""
+    match kind:
+        case "remove":
+            return f"remove {name} (number {rest[0]})"
+        case "change":
+            return f"change {name} (number {rest[0]}): {value}"
+        case _:
+            return f"{kind} {name}: {value}"
+
+
+def _rederived(rederived: dict[str, Any] | None) -> Iterator[Line]:
+    if rederived is None:
+        return
+    yield Line("")
+    if rederived["exact"]:
+        yield Line("judged again from the record: the same")
+        return
+    yield Line(
+        "shown as stored; judged again it is not the same:" if rederived["differences"] else "shown as stored", "yellow"
+    )
+    for reason in [*rederived["obstacles"], *rederived["differences"]]:
+        yield Line(f"  {reason}", "yellow")
