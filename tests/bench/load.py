@@ -46,13 +46,14 @@ class Addresses:
 
 def run_load(
     socket: Path, first: int, messages: int, *, connections: int = CONNECTIONS, rate: float = 0.0,
-    while_held: Callable[[], None] | None = None,
+    while_held: Callable[[], None] | None = None, patience: int = 30,
 ) -> Load:  # fmt: skip
     """Send messages from client addresses `first` and on; in the open loop of `rate` messages a second where given.
 
-    With `while_held` all messages wait, once they have sent MAIL, until that has returned.
+    With `while_held` all messages wait, once they have sent MAIL, until that has returned. A session that hears nothing
+    for `patience` seconds is lost.
     """
-    options = ["-c", str(connections), "-n", str(messages), "-a", str(first)]
+    options = ["-c", str(connections), "-n", str(messages), "-a", str(first), "-t", str(patience)]
     options += ["-r", f"{rate:.3f}"] if rate else []
     options += ["-h"] if while_held else []
     command = pinned(LOAD_CORE, program("miltload"), *options, socket)

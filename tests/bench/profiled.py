@@ -4,6 +4,7 @@ The worker is the service's, without the supervisor: this file takes the supervi
 channel, hands it a listening socket, and later tells it to drain.
 """
 
+import asyncio
 import cProfile
 import pstats
 import socket
@@ -11,9 +12,11 @@ import sys
 import threading
 from pathlib import Path
 
+import uvloop
+
 from earmark import config
-from earmark.service import worker
 from earmark.service.channel import Channel
+from earmark.service.worker import Worker
 
 _SHOWN = 40
 
@@ -28,9 +31,10 @@ def main(directory: Path, path: Path, state: Path) -> None:
     ours.send({"do": "accept"}, [listener.fileno()])
     threading.Thread(target=_drain_later, args=(ours,), daemon=True).start()
     state.mkdir(exist_ok=True)
-    files = config.read_files(directory)
+    worker = Worker(config.load(directory), state, theirs)
     profile = cProfile.Profile()
-    profile.runcall(worker.run, files, state, theirs)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        profile.runcall(runner.run, worker.run())
     pstats.Stats(profile, stream=sys.stderr).sort_stats("tottime").print_stats(_SHOWN)
 
 
