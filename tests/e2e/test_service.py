@@ -296,4 +296,4 @@ def test_its_descriptors_do_not_grow_with_reloads_and_killed_workers(service: Ru
         assert service.ask("reload")["ok"]
     os.kill(service.workers()[0], signal.SIGKILL)
     wait_until(lambda: len(service.workers()) == 2 and not service.workers("draining"), "all is calm")
-    wait_until(lambda: held() == before, "as many descriptors as before")
+    wait_until(lambda: held() <= before, "no more descriptors than before")

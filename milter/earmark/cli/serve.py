@@ -41,7 +41,7 @@ def serve(config: ConfigOption = None, state: StateOption = None) -> None:
 
 
 def status(config: ConfigOption = None, state: StateOption = None, as_json: JsonOption = False) -> None:
-    """Show how the service fares. Exit status 1 when it does not run or is not ready."""
+    """Show how the service fares. Exit status 1 when it does not run, or not with all its workers."""
     answer = _ask("status", config, state, patience=10.0)
     if as_json:
         print(json.dumps(answer, indent=2))

@@ -48,12 +48,20 @@ class Examination:
     """One child at work on one directory."""
 
     def __init__(self, directory: Path | None, forget: Callable[[], None]) -> None:
-        """Start it; without a directory it finds the usual one.
+        """Start it; without a directory it finds the usual one. Raises OSError when the system has no process left.
 
         The report goes through memory that both processes hold, so that its size holds up nobody.
         """
         self._report = os.memfd_create("earmark-examination", os.MFD_CLOEXEC)
-        self.pid = fork(lambda: _examine(directory, self._report), forget)
+        try:
+            self.pid = fork(lambda: _examine(directory, self._report), forget)
+        except OSError:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Close the report."""
+        os.close(self._report)
 
     def result(self, how: str) -> Bundle | Refused:
         """Return what the child found; call once, when it has ended, with how it ended."""

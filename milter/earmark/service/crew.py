@@ -118,7 +118,7 @@ class Crew:
         for child in list(self.children.values()):
             reason = _overdue(child, now)
             if reason:
-                self._log.event("killing", role=child.role, pid=child.pid, reason=reason)
+                self._log.event("killing", level="warning", role=child.role, pid=child.pid, reason=reason)
                 self._kill(child)
         if not self.leaving:
             self._fill(Role.WORKER, self.bundle.workers, now)
@@ -127,10 +127,15 @@ class Crew:
     def _fill(self, role: Role, number: int, now: float) -> None:
         if now < self._backoff[role].until:
             return
-        for _ in range(number - len(self.of(role, self.bundle, State.STARTING, State.READY))):
-            self._start(role, self.bundle)
+        try:
+            for _ in range(number - len(self.of(role, self.bundle, State.STARTING, State.READY))):
+                self._start(role, self.bundle)
+        except OSError as error:
+            self._log.event("cannot_start", level="error", role=role, why=str(error))
+            self._backoff[role].count(0.0, now)
 
     def _start(self, role: Role, bundle: Bundle) -> None:
+        """Start a child. Raises OSError where the system has no process or descriptor left."""
         pid, channel = self._spawn(role, bundle)
         now = time.monotonic()
         child = Child(role, pid, channel, bundle, born=now, heard=now)
@@ -156,9 +161,10 @@ class Crew:
 
     def _became_ready(self, child: Child) -> None:
         child.state = State.READY
-        if child.role is Role.WORKER:
+        if child.bundle is self._candidate:
+            self._take_over_when_complete(child.bundle)
+        elif child.role is Role.WORKER:
             self._admit(child)
-        self._take_over()
 
     def _hang_up(self, child: Child) -> None:
         if child.channel.fileno() >= 0:
@@ -175,7 +181,7 @@ class Crew:
         self.retired.update(child.counters)
         now = time.monotonic()
         asked = child.state is State.DRAINING
-        self._log.event("ended", role=child.role, pid=pid, how=how, asked=asked)
+        self._log.event("ended", level="info" if asked else "error", role=child.role, pid=pid, how=how, asked=asked)
         if asked:
             return
         self.retired[f"{child.role}_ended"] += 1
@@ -192,14 +198,20 @@ class Crew:
     def replace(self, bundle: Bundle, decided: Callable[[str], object]) -> None:
         """Start the workers of `bundle` beside those in force. `decided` gets "" when they took over, else why not."""
         self._candidate, self._decided = bundle, decided
-        for _ in range(bundle.workers):
-            self._start(Role.WORKER, bundle)
+        try:
+            for _ in range(bundle.workers):
+                self._start(Role.WORKER, bundle)
+        except OSError as error:
+            self._give_up(f"cannot start a worker: {error}")
 
-    def _take_over(self) -> None:
-        new = self._candidate
-        if new is None or len(self.of(Role.WORKER, new, State.READY)) < new.workers:
+    def _take_over_when_complete(self, new: Bundle) -> None:
+        """Let the new workers accept, and only then have the old ones stop: somebody accepts at any moment."""
+        workers = self.of(Role.WORKER, new, State.READY)
+        if len(workers) < new.workers:
             return
         self.bundle, self._candidate = new, None
+        for child in workers:
+            self._admit(child)
         for child in list(self.children.values()):
             if child.bundle is not new:
                 self._drain(child)

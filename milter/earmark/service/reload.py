@@ -57,12 +57,23 @@ class Reload:
         callers = [caller] if caller is not None else []
         if self._busy:
             self._next = (self._next or []) + callers
-            return
+        else:
+            self._begin(callers)
+
+    def _begin(self, callers: list[Caller]) -> None:
         self._busy = True
         self._callers = callers
         self._log.event("reload")
-        self._examination = Examination(self._option, self._forget)
+        try:
+            self._examination = Examination(self._option, self._forget)
+        except OSError as error:
+            self._finish("", f"cannot start the check of the configuration: {error}")
         self._kill_at = time.monotonic() + START
+
+    def forget(self) -> None:
+        """In a child: close what an examination under way holds."""
+        if self._examination is not None:
+            self._examination.close()
 
     def tick(self, now: float) -> None:
         """Kill an examination that takes too long, and begin what was asked for meanwhile."""
@@ -70,8 +81,7 @@ class Reload:
             kill(self._examination.pid)
         if not self._busy and self._next is not None:
             callers, self._next = self._next, None
-            self.ask(None)
-            self._callers = callers
+            self._begin(callers)
 
     def ended(self, pid: int, how: str) -> None:
         """Note that the child `pid` has ended, in case it was the examination."""
@@ -85,20 +95,23 @@ class Reload:
             self._start(found)
 
     def _start(self, bundle: Bundle) -> None:
-        if self._crew.leaving:
-            self._finish(bundle.id, "the service is stopping")
-            return
-        for name in ("user", "state", "socket_mode"):
-            if getattr(bundle, name) != getattr(self._crew.bundle, name):
-                self._finish(bundle.id, f"server.toml: {name}: a change takes effect at a restart, not at a reload")
-                return
         before = self._crew.bundle
-        try:
-            self._listeners.require(bundle.listen, bundle.socket_mode)
-        except ListenError as error:
-            self._finish(bundle.id, str(error))
-            return
-        self._crew.replace(bundle, lambda reason: self._decided(before, bundle, reason))
+        problems = [
+            f"server.toml: {name}: a change takes effect at a restart, not at a reload"
+            for name in ("user", "state", "socket_mode")
+            if getattr(bundle, name) != getattr(before, name)
+        ]
+        if self._crew.leaving:
+            problems.append("the service is stopping")
+        if not problems:
+            try:
+                self._listeners.require(bundle.listen, bundle.socket_mode)
+            except ListenError as error:
+                problems.append(str(error))
+        if problems:
+            self._finish(bundle.id, *problems)
+        else:
+            self._crew.replace(bundle, lambda reason: self._decided(before, bundle, reason))
 
     def _decided(self, before: Bundle, after: Bundle, reason: str) -> None:
         self._listeners.keep(before.listen if reason else after.listen)
@@ -109,7 +122,7 @@ class Reload:
         self.last = LastReload(time.time(), generation, problems)
         if problems:
             self.failed += 1
-            self._log.event("reload_failed", generation=generation, problems=list(problems))
+            self._log.event("reload_failed", level="error", generation=generation, problems=list(problems))
         else:
             self.done += 1
             self._log.event("reloaded", generation=generation)

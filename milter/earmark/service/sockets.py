@@ -11,6 +11,8 @@ from pathlib import Path
 _BACKLOG = 1024
 """Connections that wait in the kernel while all workers are busy; net.core.somaxconn bounds it."""
 _PROBE_SECONDS = 2.0
+_NOBODY_ELSE = (-1, -1)
+"""As owner (uid, gid): files stay whose they are by birth."""
 
 
 class ListenError(Exception):
@@ -42,7 +44,7 @@ class Listener:
             _remove(_unix_path(self.spec), self.inode)
 
 
-def open_listener(spec: str, mode: int, owner: tuple[int, int] = (-1, -1)) -> Listener:
+def open_listener(spec: str, mode: int, owner: tuple[int, int] = _NOBODY_ELSE) -> Listener:
     """Open "unix:/path" or "inet:host:port". `mode` and `owner` are for the file of a unix socket.
 
     Raises ListenError: another instance answers there, the place is unsafe, or the system refuses.
@@ -58,9 +60,9 @@ def open_listener(spec: str, mode: int, owner: tuple[int, int] = (-1, -1)) -> Li
 class Listeners:
     """The sockets that workers accept on, by the words that asked for them. One instance, the supervisor's."""
 
-    def __init__(self, owner: tuple[int, int] = (-1, -1)) -> None:
+    def __init__(self, owner: tuple[int, int] = _NOBODY_ELSE) -> None:
         """`owner` (uid, gid) is for the files of unix sockets opened while still root."""
-        self.owner = owner
+        self._owner = owner
         self._open: dict[str, Listener] = {}
 
     def __bool__(self) -> bool:
@@ -71,7 +73,7 @@ class Listeners:
         missing = [spec for spec in dict.fromkeys(specs) if spec not in self._open]
         opened: list[Listener] = []
         try:
-            opened.extend(open_listener(spec, mode, self.owner) for spec in missing)
+            opened.extend(open_listener(spec, mode, self._owner) for spec in missing)
         except ListenError:
             for listener in opened:
                 listener.close()
@@ -133,7 +135,8 @@ def _open_unix(spec: str, mode: int, owner: tuple[int, int]) -> Listener:
     before = os.umask(0o177)
     try:
         listener.bind(str(path))
-        os.chown(path, *owner)
+        if owner != _NOBODY_ELSE:  # not even called: a system call filter may forbid it
+            os.chown(path, *owner)
         path.chmod(mode)
         listener.listen(_BACKLOG)  # last: nobody connects while owner and mode are not yet right
         listener.setblocking(False)

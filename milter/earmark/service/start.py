@@ -1,6 +1,8 @@
 """From nothing to a service that is ready to run: each step may refuse, and then nothing stays open."""
 
 import os
+import resource
+from contextlib import suppress
 from pathlib import Path
 
 from earmark.service.account import StartError, account_for, become, prepare_state
@@ -19,12 +21,13 @@ def prepare(option: Path | None, state: Path | None) -> Supervisor:
     Raises StartError with everything that is wrong, one problem a line.
     """
     os.umask(0o027)
+    _allow_many_descriptors()
     option = option.absolute() if option else None
     bundle = _examined(option)
     account = account_for(bundle.user)
     state = (state or Path(bundle.state)).absolute()
     lock = prepare_state(state, account)
-    listeners = Listeners((account.pw_uid, account.pw_gid) if account else (-1, -1))
+    listeners = Listeners((account.pw_uid, account.pw_gid)) if account else Listeners()
     try:
         listeners.require(bundle.listen, bundle.socket_mode)
     except ListenError as error:
@@ -32,8 +35,14 @@ def prepare(option: Path | None, state: Path | None) -> Supervisor:
         raise StartError(f"earmark: {error}") from error
     if account is not None:
         become(account)
-        listeners.owner = (-1, -1)  # from now on our files are ours by birth
     return Supervisor(Prepared(option, state, bundle, listeners, lock, standard_log(), Notifier(os.environ)))
+
+
+def _allow_many_descriptors() -> None:
+    """Raise the soft limit to the hard one: a session is a descriptor, and the usual 1024 is a matter of select(2)."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(OSError, ValueError):  # then it stays as it is
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _examined(option: Path | None) -> Bundle:

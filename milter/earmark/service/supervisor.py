@@ -122,7 +122,7 @@ class Supervisor:
     def _stop(self) -> None:
         """Drain; asked a second time, leave at once."""
         if self._crew.leaving:
-            self._log.event("leaving_at_once", children=len(self._crew.children))
+            self._log.event("leaving_at_once", level="warning", children=len(self._crew.children))
             self._crew.kill()
             return
         self._log.event("draining", seconds=self._crew.bundle.drain)
@@ -144,6 +144,7 @@ class Supervisor:
                 caller.answer({"ok": False, "problems": ["no such command: status, reload or drain"]})
 
     def _spawn(self, role: Role, bundle: Bundle) -> tuple[int, Channel]:
+        """Start a child. Raises OSError."""
         ours, theirs = Channel.pair()
 
         def body() -> int:
@@ -157,6 +158,9 @@ class Supervisor:
 
         try:
             return fork(body, self._forget), ours
+        except OSError:
+            ours.close()
+            raise
         finally:
             theirs.close()
 
@@ -168,6 +172,7 @@ class Supervisor:
         self._selector.close()
         self._woken.close()
         self._listeners.forget()
+        self._reload.forget()
         self._notifier.close()
         os.close(self._lock)
 
@@ -176,7 +181,7 @@ class Supervisor:
         try:
             self._listeners.require(child.bundle.listen, child.bundle.socket_mode)
         except ListenError as error:
-            self._log.event("cannot_listen", why=str(error))
+            self._log.event("cannot_listen", level="error", why=str(error))
             return
         child.channel.send({"do": "accept"}, self._listeners.chosen(child.bundle.listen))
 
@@ -184,7 +189,7 @@ class Supervisor:
         if self._crew.leaving or self._crew.answering(now):
             self._answered = now
         elif self._listeners and now - self._answered > _UNREADY:
-            self._log.event("refusing", why=f"no worker has been ready for {_UNREADY:g} s")
+            self._log.event("refusing", level="error", why=f"no worker has been ready for {_UNREADY:g} s")
             self._listeners.keep(())
 
     def _tell_systemd(self, now: float) -> None:
@@ -214,6 +219,13 @@ class Supervisor:
         counters["policy_reload_failed"] = self._reload.failed
         return counters
 
+    def _state_word(self, now: float) -> str:
+        if self._crew.leaving:
+            return "draining"
+        if self._crew.ready:
+            return "ready"
+        return "short of workers" if self._crew.answering(now) else "not answering"
+
     def _status(self) -> dict[str, Any]:
         crew, last = self._crew, self._reload.last
         now = time.monotonic()
@@ -222,7 +234,7 @@ class Supervisor:
             "v": 1,
             "pid": os.getpid(),
             "since": self._started,
-            "state": "draining" if crew.leaving else "ready" if crew.ready else "starting",
+            "state": self._state_word(now),
             "generation": crew.bundle.id,
             "listening": list(crew.bundle.listen) if self._listeners else [],
             "reload": {"at": last.at, "generation": last.generation, "problems": list(last.problems)},

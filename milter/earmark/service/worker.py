@@ -100,11 +100,13 @@ class Worker:
             await asyncio.sleep(HEARTBEAT)
 
     def _report(self) -> None:
+        self.counters["history_dropped"] = self._history.dropped
+        self.counters["log_failed"] = self._log.failed
         self._channel.send({"sessions": self._front.sessions, "counters": dict(self.counters)})
 
     async def _empty_within(self, seconds: float) -> bool:
         """Return whether the last connection ends within that time."""
-        await asyncio.gather(*self._arriving)
+        await asyncio.gather(*self._arriving, return_exceptions=True)
         try:
             async with asyncio.timeout(max(seconds, 0)):
                 await self._front.drained()
