@@ -91,6 +91,7 @@ class Worker:
             if not await self._empty_within(drain - _SETTLE):
                 self._log.event("cut_off", level="warning", sessions=self._front.sessions)
                 self._front.close()
+                await self._empty_within(_LAST_WRITE)  # each tells the verdict of what it broke off
         pulse.cancel()
         self._report()
 
