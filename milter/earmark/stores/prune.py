@@ -42,9 +42,11 @@ def _forget_old(connection: sqlite3.Connection, before: float) -> int:
 
 def _forget_beyond(connection: sqlite3.Connection, size: int) -> int:
     forgotten = 0
-    while _used(connection) > size:
+    page = _pragma(connection, "page_size")
+    while (excess := _used(connection) - size) > 0:
         statement = "DELETE FROM verdict WHERE rowid IN (SELECT rowid FROM verdict ORDER BY rowid LIMIT ?)"
-        count = connection.execute(statement, (_ROWS,)).rowcount
+        rows = min(_ROWS, excess // page + 1)  # a row takes less than a page, so this never forgets too much
+        count = connection.execute(statement, (rows,)).rowcount
         forgotten += count
         if not count:
             break
