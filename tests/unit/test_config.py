@@ -17,6 +17,7 @@ from earmark.config import (
 )
 from earmark.config.document import LARGEST
 from earmark.config.files import writable_by_others
+from earmark.config.generation import generation_id
 from earmark.core.evidence import Status
 from earmark.core.mail import parse_path
 from earmark.core.policy import Mode, Place, Policy
@@ -149,6 +150,7 @@ def test_a_generation_is_named_by_names_and_bytes_alone() -> None:
     assert one.id == compile_generation(one.files).id
     assert len(one.id) == 64
     assert one.id != compile_generation(SHIPPED | {DEFAULT: SHIPPED[DEFAULT] + b"#\n"}).id
+    assert generation_id({"a": b"bc"}) != generation_id({"ab": b"c"})
 
 
 def test_loopback_always_belongs_to_the_own_networks() -> None:
