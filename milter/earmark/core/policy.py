@@ -102,6 +102,6 @@ class PolicySet:
 
 
 def union(policies: Iterable[Policy]) -> Asking:
-    """Return the checks of several policies, each once for each setting of its knobs."""
-    distinct = {(check.name, repr(knobs)): (check, knobs) for policy in policies for check, knobs in policy.asking}
+    """Return the checks of several policies, once for each knobs object (equal ones are shared at load)."""
+    distinct = {(check.name, id(knobs)): (check, knobs) for policy in policies for check, knobs in policy.asking}
     return tuple(distinct.values())
