@@ -249,6 +249,12 @@ def test_the_file_really_shrinks_under_its_size(path: Path) -> None:
     assert recent(path, 1)[0].id == "000000001499"
 
 
+def test_pruning_a_history_that_cannot_be_is_one_kind_of_error(tmp_path: Path) -> None:
+    (tmp_path / "history.sqlite").mkdir()
+    with pytest.raises((StoreError, OSError)):
+        prune(tmp_path / "history.sqlite", quiet(), days=30, megabytes=1)
+
+
 def test_a_generation_lives_as_long_as_its_verdicts(path: Path) -> None:
     now, day = time.time(), 86400
     write(path, record("AAAAAAAAAAAA", at=now - 10 * day))

@@ -1,7 +1,6 @@
 """The watcher: the one child that does what must happen once on a machine. Today it keeps the history small."""
 
 import select
-import sqlite3
 import threading
 from pathlib import Path
 
@@ -14,8 +13,8 @@ from earmark.stores.history import FILE_NAME
 from earmark.stores.prune import prune
 from earmark.stores.sqlite import StoreError
 
-_EVERY = 600.0
-"""Seconds between two prunings."""
+_EVERY = 60.0
+"""Seconds between two prunings: how long the history may grow beyond its size."""
 
 
 def run(bundle: Bundle, state: Path, channel: Channel) -> int:
@@ -40,6 +39,6 @@ def _prune_forever(bundle: Bundle, state: Path, log: Log, counters: dict[str, in
             counters["pruned"] += prune(
                 state / FILE_NAME, log, days=bundle.history_days, megabytes=bundle.history_megabytes
             )
-        except (sqlite3.Error, StoreError, OSError) as error:
+        except (StoreError, OSError) as error:
             log.event("prune_failed", level="error", why=str(error))
         resting.wait(_EVERY)

@@ -5,7 +5,7 @@ from pathlib import Path
 from time import time
 
 from earmark.log import Log
-from earmark.stores.sqlite import open_for_writing
+from earmark.stores.sqlite import StoreError, open_for_writing
 
 _ROWS = 500
 _PAGES = 500
@@ -16,17 +16,23 @@ _MEGABYTE = 1_000_000
 def prune(path: Path, log: Log, *, days: int, megabytes: int) -> int:
     """Forget verdicts older than `days`, then the oldest until the file is under `megabytes`. Return how many.
 
-    Blocks for as long as there is something to forget. Raises StoreError or sqlite3.Error. Rows are in the order of
-    their writing, which is that of their age but for fractions of a second.
+    Blocks for as long as there is something to forget. Raises StoreError or OSError. Rows are in the order of their
+    writing, which is that of their age but for fractions of a second.
     """
-    connection = open_for_writing(path, log)
     try:
-        forgotten = _forget_old(connection, time() - days * _DAY)
-        forgotten += _forget_beyond(connection, megabytes * _MEGABYTE)
-        _forget_generations(connection)
-        _give_back(connection)
-    finally:
-        connection.close()
+        connection = open_for_writing(path, log)
+        try:
+            return _forget(connection, time() - days * _DAY, megabytes * _MEGABYTE)
+        finally:
+            connection.close()
+    except sqlite3.Error as error:
+        raise StoreError(f"{path}: {error}") from error
+
+
+def _forget(connection: sqlite3.Connection, before: float, size: int) -> int:
+    forgotten = _forget_old(connection, before) + _forget_beyond(connection, size)
+    _forget_generations(connection)
+    _give_back(connection)
     return forgotten
 
 
