@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from earmark.core import received_forms
+from earmark.core import received_clauses
 from earmark.core.mail import Header, Site, parse_address_text, within
 from earmark.core.received import read_chain
 from earmark.core.received_forms import read_line
@@ -78,7 +78,7 @@ def test_twice_the_length_is_at_most_about_twice_the_work(make: Callable[[int], 
 
 
 def test_the_expression_that_cuts_a_value_has_nothing_to_go_back_to() -> None:
-    pattern = received_forms._PIECES
+    pattern = received_clauses._PIECES
     assert pattern.pattern == r"[()]|\\.?|[^()\\]+"
     firsts = [re.compile(alternative, re.DOTALL) for alternative in (r"[()]", r"\\", r"[^()\\]")]
     for character in map(chr, range(256)):

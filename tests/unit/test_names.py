@@ -14,7 +14,8 @@ ADDRESS = NameRule("ADDRESS", address=True, unless=frozenset({"mail"}))
 @pytest.mark.parametrize(
     "host",
     ["192.0.2.7.example.net", "7-2-0-192.example.net", "host192x0y2z7.example.net", "192-000-002-007.example.net",
-     "192000002007.example.net", "007002000192.example.net", "c0000207.example.net", "c0-00-02-07.example.net",
+     "192000002007.example.net", "192.000.002.007.example.net",
+     "007002000192.example.net", "c0000207.example.net", "c0-00-02-07.example.net",
      "ip-070200c0.example.net", "a.192.0.b.2.7.example.net"],
 )  # fmt: skip
 def test_the_address_is_found_in_order_and_reversed_in_decimal_and_hexadecimal(host: str) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from earmark.core.checks import received as check
 from earmark.core.checks.received import ReceivedKnobs
-from earmark.core.evidence import Fact, Facts, Finding, Listing, Stage, Status
+from earmark.core.evidence import Fact, Facts, Finding, Listing, Points, Stage, Status
 from earmark.core.judge import decide, examine
 from earmark.core.mail import Client, Envelope, Header, Message, Transaction
 from earmark.core.received import read_chain
@@ -57,6 +57,26 @@ def test_addresses_that_are_nobodys_are_not_asked(address: str) -> None:
 
 def test_what_the_connection_paid_for_is_not_asked_again() -> None:
     assert list(check.wants(message(line(CLIENT), line(f"::ffff:{CLIENT}")), {}, KNOBS)) == []
+
+
+def test_a_listing_of_the_connecting_client_does_not_count_a_second_time() -> None:
+    assert found(message(line(CLIENT)), listed((ZEN, CLIENT, "127.0.0.4"))) == []
+
+
+def test_a_deep_hop_and_all_of_them_have_a_cap_of_their_own() -> None:
+    knobs = ReceivedKnobs((ZEN, COP), each_at_most=Points(350), all_at_most=Points(500))
+    facts = listed((ZEN, LISTED, "127.0.0.4"), (COP, LISTED, "127.0.0.2"), (ZEN, "192.0.2.67", "127.0.0.4"))
+    deep = found(message(line(LISTED), line("192.0.2.67")), facts, knobs)
+    assert [(finding.question, finding.score) for finding in deep] == [
+        (Listing("zen.example", LISTED), 350),
+        (Listing("zen.example", "192.0.2.67"), 150),
+    ]
+
+
+def test_a_code_whose_weight_is_set_to_nothing_finds_nothing() -> None:
+    knobs = ReceivedKnobs((ZEN,), weights={"ZEN_XBL": Points(0)})
+    assert found(message(line(LISTED)), listed((ZEN, LISTED, "127.0.0.4")), knobs) == []
+    assert found(message(line(LISTED), client=RELAY), listed((ZEN, LISTED, "127.0.0.4")), knobs) == []
 
 
 def test_a_forged_field_with_a_victims_address_marks_and_never_refuses() -> None:

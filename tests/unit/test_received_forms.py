@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from earmark.core.received_forms import MAX_BYTES, Line, read_line
+from earmark.wire.message import split_header
 
 FORMS = tomllib.loads(Path(__file__).with_name("received_forms.toml").read_text())["form"]
 
@@ -45,6 +46,8 @@ def test_there_are_enough_forms() -> None:
         "from x (dyn.example [192.0.2.7]) by mx.example.net with ESMTP for <ESMTPSA>",
         "from x (dyn.example [192.0.2.7]) by mx.example.net with ESMTP id 1 (authenticated) with ESMTPA",
         "from x (dyn.example [192.0.2.7] (authenticated)) by mx.example.net with ESMTP",
+        "from unknown (HELO x [198.51.100.1]) (192.0.2.7) by mx.example.net with SMTP",
+        "from x (dyn.example [192.0.2.7]) by mx.example.net; Thu, 1 Jan 2026 (PST) with ESMTPA",
     ],
 )
 def test_no_word_that_the_client_chose_makes_it_authenticated(value: str) -> None:
@@ -114,3 +117,13 @@ def test_what_stands_beyond_the_limit_is_not_read() -> None:
     start = b"from a (a [192.0.2.7]) by mx.example.net "
     assert read_line(start.ljust(MAX_BYTES) + b"with ESMTPA").protocol == ""
     assert read_line(start.ljust(MAX_BYTES - 11) + b"with ESMTPA").protocol == "ESMTPA"
+
+
+def test_of_three_hundred_real_fields_all_are_read_that_name_a_client() -> None:
+    corpus = Path(__file__).parent.with_name("corpus")
+    fields = [field for path in sorted(corpus.rglob("*.eml")) for field in split_header(path.read_bytes())[0]]
+    lines = [read_line(value) for name, value in fields if name.lower() == b"received"]
+    fetched = sum(line.protocol.startswith(("IMAP", "POP3")) for line in lines)
+    local = sum(line.local for line in lines)
+    assert (len(lines), fetched, local) == (300, 44, 32)
+    assert sum(bool(line.address) for line in lines) == 218  # the other 6 give a host at most

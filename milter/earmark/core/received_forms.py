@@ -2,18 +2,16 @@
 
 RFC 5321 section 4.4 gives a grammar, and hardly any server keeps to it: the client's address stands in a comment,
 bracketed or bare, beside its reverse name or beside its HELO. What they share is the order of the clauses (from, by,
-with, ...), and that is what is read here: the clauses first, then the comments of `from`.
+with, ...), and that is what is read: the clauses first (`core.received_clauses`), then the comments of `from`.
 
-Hostile input: the value is cut, read once from left to right, and only its outermost comments are kept, so that neither
-depth nor length costs more than linear time. What a client chose (its HELO, its ident, its account) is never taken for
-the address, nor for proof that it authenticated.
+What a client chose (its HELO, its ident, its account) is never taken for the address, nor for proof that it
+authenticated.
 """
 
-import re
-from collections.abc import Iterator
 from typing import NamedTuple
 
 from earmark.core.mail import parse_address_text
+from earmark.core.received_clauses import Clause, read_clauses
 from earmark.core.text import printable
 
 MAX_BYTES = 8192
@@ -22,9 +20,6 @@ MAX_BYTES = 8192
 _TEXT_LIMIT = 255
 _LITERAL_LIMIT = 64  # the longest IPv6 text with tag, zone id and port is shorter
 
-# Each alternative starts with another character and repeats one class at most: there is nothing to go back to.
-_PIECES = re.compile(r"[()]|\\.?|[^()\\]+", re.DOTALL)
-_CLAUSES = frozenset(("from", "by", "via", "with", "id", "for"))
 _AUTHENTICATED = frozenset(  # RFC 3848, RFC 6531 section 4.3; ASMTP: Exim before 4.30, and its kin
     ("ESMTPA", "ESMTPSA", "LMTPA", "LMTPSA", "UTF8SMTPA", "UTF8SMTPSA", "UTF8LMTPA", "UTF8LMTPSA", "ASMTP", "ASMTPS")
 )
@@ -46,27 +41,6 @@ class Line(NamedTuple):
     """The server took the message from a program of its own host, not from another host."""
 
 
-class _Clause:
-    """A keyword's words and comments: `from helo (rdns [192.0.2.1])`."""
-
-    __slots__ = ("comments", "lead", "words")
-
-    def __init__(self) -> None:
-        self.words: list[str] = []
-        self.comments: list[str] = []
-        self.lead: int | None = None
-        """How many of the words stand before the first comment; None where there is no comment."""
-
-    @property
-    def value(self) -> str:
-        return self.words[0] if self.words else ""
-
-    def add_comment(self, text: str) -> None:
-        if self.lead is None:
-            self.lead = len(self.words)
-        self.comments.append(text)
-
-
 class _Client(NamedTuple):
     """What the comments of `from` say."""
 
@@ -77,9 +51,9 @@ class _Client(NamedTuple):
 
 def read_line(value: bytes) -> Line:
     """Read one value. Never raises; what cannot be read is ""."""
-    clauses = _clauses(value[:MAX_BYTES].decode("ascii", "replace"))
+    clauses = read_clauses(value[:MAX_BYTES].decode("ascii", "replace"))
     sender = clauses.get("from")
-    receiver = clauses.get("by", _Clause())
+    receiver = clauses.get("by", Clause())
     protocol = _protocol(clauses)
     by = _shown(receiver.value)
     if sender is None:
@@ -103,72 +77,17 @@ def _shown(text: str) -> str:
     return printable(text, _TEXT_LIMIT)
 
 
-def _clauses(text: str) -> dict[str, _Clause]:
-    """Return the clauses by keyword, each keyword's first one; what stands before the first keyword is under ""."""
-    current = _Clause()
-    clauses = {"": current}
-    for is_comment, piece in _pieces(text):
-        if is_comment:
-            current.add_comment(piece)
-            continue
-        plain, date, _ = piece.partition(";")
-        words = plain.split()
-        for position, word in enumerate(words, start=1):
-            key = word.lower() if len(word) <= 4 else ""
-            if key in _CLAUSES and _begins(key, clauses, current, is_last=position == len(words)):
-                current = _Clause()
-                clauses.setdefault(key, current)
-            else:
-                current.words.append(word)
-        if date:
-            break
-    return clauses
-
-
-def _begins(key: str, clauses: dict[str, _Clause], current: _Clause, *, is_last: bool) -> bool:
-    """Return whether this keyword begins a clause, and is not a client's HELO or a part of it.
-
-    `from` comes first, and where there is one, the others come after `by`. The last word before the comment of `from`,
-    if it is the first one too, is the HELO: `from by (rdns [192.0.2.1]) by mx.example.org`.
-    """
-    if key == "from":
-        return len(clauses) == 1
-    if is_last and not current.words and current is clauses.get("from"):
-        return False
-    return key == "by" or "by" in clauses or "from" not in clauses
-
-
-def _pieces(text: str) -> Iterator[tuple[bool, str]]:
-    """Return comments, and what stands between them, in order. Comments within comments are left out."""
-    depth = 0
-    held: list[str] = []
-    for piece in _PIECES.findall(text):
-        if piece == "(":
-            if depth == 0:
-                yield False, "".join(held)
-                held = []
-            depth += 1
-        elif piece == ")" and depth:
-            depth -= 1
-            if depth == 0:
-                yield True, "".join(held)
-                held = []
-        elif depth <= 1:
-            held.append(piece)
-    yield depth > 0, "".join(held)
-
-
-def _protocol(clauses: dict[str, _Clause]) -> str:
-    clause = clauses.get("with") or clauses.get("via") or _Clause()
+def _protocol(clauses: dict[str, Clause]) -> str:
+    clause = clauses.get("with") or clauses.get("via") or Clause()
     return printable(" ".join(clause.words[: clause.lead][:4]), 60)
 
 
-def _written_by_exim(clauses: dict[str, _Clause]) -> bool:
+def _written_by_exim(clauses: dict[str, Clause]) -> bool:
     later = (clauses[key] for key in ("by", "with", "id", "for") if key in clauses)
     return any(comment.startswith("Exim") for clause in later for comment in clause.comments)
 
 
-def _client(sender: _Clause, protocol: str) -> _Client:
+def _client(sender: Clause, protocol: str) -> _Client:
     """Return the client that `from` names: by the first comment with an address, else by one beside its value."""
     helo = ""
     for comment in sender.comments:
@@ -205,7 +124,7 @@ def _helo_in(words: list[str]) -> str:
     return ""
 
 
-def _beside(sender: _Clause, protocol: str, helo: str) -> str:
+def _beside(sender: Clause, protocol: str, helo: str) -> str:
     """Return the address of `from [ip]`, `from name [ip]`, `from ip ... with HTTP`, or "".
 
     A bracketed value beside a comment is the HELO, unless the comment is of those that Exim and CommuniGate put there.
@@ -264,7 +183,7 @@ def _is_name(text: str) -> bool:
     return bool(text) and text[0] not in "[(<" and text.lower() != "unknown"
 
 
-def _is_authenticated(sender: _Clause, protocol: str) -> bool:
+def _is_authenticated(sender: Clause, protocol: str) -> bool:
     if protocol.partition(" ")[0].upper() in _AUTHENTICATED:
         return True
     return any(_says_authenticated(comment.split()) for comment in sender.comments)
@@ -283,8 +202,13 @@ def _says_authenticated(words: list[str]) -> bool:
     return lead[:1] in (["authenticated"], ["auth:"]) or lead == ["squirrelmail", "authenticated", "user"]
 
 
-def _is_local(sender: _Clause, protocol: str) -> bool:
-    """Read Exim's `with local`, Microsoft's `mail pickup service`, Courier's `(uid ...)`, Cyrus' `([unix socket])`."""
+def _is_local(sender: Clause, protocol: str) -> bool:
+    """Read Exim's `with local`, Microsoft's `mail pickup service`, and what others put into comments.
+
+    Courier writes `(uid 1000)`, Cyrus `([unix socket])`, sendmail `(bob@localhost)` without an address.
+    """
     if protocol.lower().startswith("local") or sender.words[:2] == ["mail", "pickup"]:
         return True
-    return any(comment.startswith(("uid ", "[unix socket]")) for comment in sender.comments)
+    return any(
+        comment.startswith(("uid ", "[unix socket]")) or comment.endswith("@localhost") for comment in sender.comments
+    )
