@@ -36,7 +36,7 @@ def lab(whole_lab: Lab) -> Lab:
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
     running = item.config.stash.get(_running, None)
-    if report.failed and running is not None and running.top.exists():
+    if report.failed and running is not None and "whole_lab" in getattr(item, "fixturenames", ()):
         report.sections += [(f"log of {name}", text[-_LOGGED_AT_MOST:]) for name, text in running.logged() if text]
     return report
 

@@ -1,8 +1,8 @@
-"""Two hundred SMTP sessions at once, while the service is reloaded, and while it is drained and started again."""
+"""Two hundred SMTP sessions at once, while the service is reloaded, and while it is stopped and started again."""
 
 import pytest
 
-from e2e_lab.crowd import Job, crowd
+from e2e_lab.crowd import Traffic, crowd
 from e2e_lab.invariants import assert_invariants
 from e2e_lab.lab import Lab
 from e2e_lab.smtp import CLEAN, Peer, Sent
@@ -10,57 +10,61 @@ from e2e_lab.smtp import CLEAN, Peer, Sent
 SESSIONS = 200
 PLAIN = b"Subject: plain\n\nplain\n"
 HOME = b"Received: from home (pool-8.isp.test [203.0.113.8]) by mail.sender.test with ESMTP; now\n"
-
-
-def _jobs() -> list[Job]:
-    """Return clean mail, mail that is marked, and mail that is refused for one recipient or for all."""
-    kinds = (
-        Job(CLEAN, ("bob@lab.test",), PLAIN),
-        Job(CLEAN, ("bob@lab.test",), HOME + PLAIN),
-        Job(Peer("2001:db8:bad::7"), ("bob@lab.test", "bob@marks.test"), PLAIN),
-        Job(Peer("203.0.113.7"), ("bob@lab.test",), PLAIN),
-    )
-    return [kinds[n % 4]._replace(sender=f"{n}@sender.test") for n in range(SESSIONS)]
+KINDS = (
+    Traffic(CLEAN, PLAIN, {"clean@lab.test": "INBOX"}),
+    Traffic(CLEAN, HOME + PLAIN, {"home@lab.test": "Junk"}),
+    Traffic(Peer("2001:db8:bad::7"), PLAIN, {"listed6@lab.test": "refused", "listed6@marks.test": "Junk"}),
+    Traffic(Peer("203.0.113.7"), PLAIN, {"listed@lab.test": "refused"}),
+)
+TRAFFIC = [KINDS[number % len(KINDS)] for number in range(SESSIONS)]
+DUE = {recipient: due for kind in KINDS for recipient, due in kind.due.items()}
 
 
 def _assert_each_got_its_due(lab: Lab, sent: list[Sent]) -> None:
-    """A quarter arrives unmarked, half arrives marked, and half is refused at lab.test, whatever happened meanwhile."""
-    quarter = SESSIONS // 4
-    folders = [copy.folder for copy in lab.deliveries()]
-    assert (folders.count("INBOX"), folders.count("Junk")) == (quarter, 2 * quarter)
-    refusals = [reply for one in sent for reply in one.recipients.values() if reply.code >= 500]
-    assert len(refusals) == 2 * quarter
+    settled = [
+        (one.sender, recipient, "refused" if reply.code >= 500 else "taken")
+        for one in sent
+        for recipient, reply in one.recipients.items()
+        if reply.code >= 500 or (reply.code == 250 and one.queue_id)
+    ]
+    wanted = {(one.sender, recipient) for one in sent for recipient in one.recipients}
+    assert len(wanted) >= SESSIONS
+    assert sorted((sender, recipient) for sender, recipient, _ in settled) == sorted(wanted)
+    assert all((how == "refused") == (DUE[recipient] == "refused") for _, recipient, how in settled)
+    assert all(copy.folder == DUE[copy.recipient] for copy in lab.deliveries())
     assert_invariants(lab, sent)
 
 
 def test_two_hundred_sessions_at_once_each_get_their_own_verdict(lab: Lab) -> None:
-    with crowd(lab.postfix.smtp, _jobs()) as finished:
-        sent = finished()
-    assert len(sent) == SESSIONS
+    with crowd(lab.postfix.smtp, TRAFFIC) as senders:
+        sent = senders.finish()
+    assert not any(one.put_off for one in sent)
     _assert_each_got_its_due(lab, sent)
 
 
 def test_good_and_bad_reloads_under_load_lose_nothing_and_wrong_nobody(lab: Lab) -> None:
-    with crowd(lab.postfix.smtp, _jobs()) as finished:
-        for _ in range(2):
-            lab.service.write_domain("reloaded", 'domains = ["reloaded.test"]\nmark_at = 4.00\n')
-            good = lab.service.run("reload")
-            assert good.returncode == 0, good.stderr
-            lab.service.write_domain("reloaded", 'domains = ["reloaded.test"]\nmark_att = 4.00\n')
-            bad = lab.service.run("reload")
-            assert bad.returncode == 1
-            assert "reloaded.toml:2:1: mark_att: unknown setting" in bad.stderr
-            lab.service.remove_domain("reloaded")
-        sent = finished()
+    with crowd(lab.postfix.smtp, TRAFFIC) as senders:
+        lab.service.write_domain("reloaded", 'domains = ["reloaded.test"]\nmark_at = 4.00\n')
+        good = lab.service.run("reload")
+        assert good.returncode == 0, good.stderr
+        lab.service.write_domain("reloaded", 'domains = ["reloaded.test"]\nmark_att = 4.00\n')
+        bad = lab.service.run("reload")
+        assert bad.returncode == 1
+        assert "reloaded.toml:2:1: mark_att: unknown setting" in bad.stderr
+        lab.service.remove_domain("reloaded")
+        good = lab.service.run("reload")
+        assert good.returncode == 0, good.stderr
+        sent = senders.finish()
     _assert_each_got_its_due(lab, sent)
 
 
 @pytest.mark.parametrize("how", ["SIGTERM", "drain"])
 def test_a_restart_under_load_loses_nothing_and_wrongs_nobody(lab: Lab, how: str) -> None:
-    with crowd(lab.postfix.smtp, _jobs()) as finished:
+    with crowd(lab.postfix.smtp, TRAFFIC) as senders:
         if how == "drain":
             assert lab.service.run("drain").returncode == 0
         assert lab.service.stop() == 0
+        senders.wait_until_put_off()
         lab.service.start()
-        sent = finished()
+        sent = senders.finish()
     _assert_each_got_its_due(lab, sent)

@@ -10,7 +10,7 @@ I7 no callback took longer than its budget;
 I8 no state of one session is in another.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from typing import Any
 
@@ -30,35 +30,34 @@ _SPARE_DESCRIPTORS = 16
 
 def assert_invariants(lab: Lab, sent: Sequence[Sent]) -> None:
     """Hold everything that has happened since `lab.begin` against I1 to I8. `sent` are all transactions since then."""
-    copies = lab.deliveries()
-    by_sent = [(one, _event_of(lab, one)) for one in sent]
-    _i1_once(lab, sent, copies)
-    for one, event in by_sent:
+    copies = defaultdict(list)
+    for copy in lab.deliveries():
+        copies[copy.queue_id].append(copy)
+    _i1_once(lab, sent, [copy for together in copies.values() for copy in together])
+    judged = _judged(lab, sent)
+    for one, event in judged:
         _i2_refused_by_policy(one, event)
-        for copy in copies:
-            if copy.queue_id == one.queue_id:
-                _i3_i4_bytes(one, event, copy)
+        for copy in copies[one.queue_id]:
+            _i3_i4_bytes(one, event, copy)
         if event:
             _i6_reason(event)
             _i7_in_time(event)
             _i8_own_state(one, event)
-    _i6_no_more(lab, by_sent)
+    _i6_no_more(lab, judged)
     _i5_alive(lab)
 
 
-def _event_of(lab: Lab, one: Sent) -> Event:
-    """Return the verdict event of a transaction; {} where earmark may never have got as far as a verdict."""
-    if not one.queue_id and not one.verdict_ids:
-        return {}
-    wait_until(lambda: _matching(lab, one), f"a verdict event for {one}")
-    (event,) = _matching(lab, one)
-    return event
+def _judged(lab: Lab, sent: Sequence[Sent]) -> list[tuple[Sent, Event]]:
+    """Pair each transaction with its verdict event; with {} where earmark may never have got as far as a verdict."""
+    certain = {key for one in sent for key in (one.queue_id, *one.verdict_ids) if key}
+    wait_until(lambda: certain <= _by_key(lab).keys(), f"a verdict event for each of {certain}")
+    events = _by_key(lab)
+    return [(one, next((events[key] for key in (one.queue_id, *one.verdict_ids) if key), {})) for one in sent]
 
 
-def _matching(lab: Lab, one: Sent) -> list[Event]:
-    if one.queue_id:
-        return [event for event in lab.verdicts() if event["queue_id"] == one.queue_id]
-    return [event for event in lab.verdicts() if event["id"] in one.verdict_ids]
+def _by_key(lab: Lab) -> dict[str, Event]:
+    """Return the verdict events by their own id and by their queue id."""
+    return {event[key]: event for event in lab.verdicts() for key in ("id", "queue_id") if event[key]}
 
 
 def _i1_once(lab: Lab, sent: Sequence[Sent], copies: Sequence[Delivery]) -> None:
@@ -96,13 +95,13 @@ def _i6_reason(event: Event) -> None:
     assert event["action"] == "accept" or event["findings"] or event["unknown"], event
 
 
-def _i6_no_more(lab: Lab, by_sent: Sequence[tuple[Sent, Event]]) -> None:
-    """No event belongs to nobody: only a transaction that ended in 4xx may have one that is not counted yet."""
-    known = {event["id"] for _, event in by_sent if event}
-    unsettled = sum(not event for _, event in by_sent)
-    ids = [event["id"] for event in lab.verdicts()]
-    assert len(ids) == len(set(ids))
-    assert len(set(ids) - known) <= unsettled
+def _i6_no_more(lab: Lab, judged: Sequence[tuple[Sent, Event]]) -> None:
+    """Each event is of one transaction: only one that was put off may have an event that it does not know of."""
+    events = lab.verdicts()
+    for key in ("id", "queue_id"):
+        assert max(Counter(event[key] for event in events if event[key]).values(), default=1) == 1
+    known = {event["id"] for _, event in judged if event}
+    assert len({event["id"] for event in events} - known) <= sum(not event for _, event in judged)
 
 
 def _i7_in_time(event: Event) -> None:
@@ -111,5 +110,7 @@ def _i7_in_time(event: Event) -> None:
 
 
 def _i8_own_state(one: Sent, event: Event) -> None:
-    seen = (event["client"], event["sender"], event["user"], {told["address"] for told in event["recipients"]})
-    assert seen == (one.peer.address, one.sender, one.peer.login, set(one.recipients)), event
+    assert (event["client"], event["sender"], event["user"]) == (one.peer.address, one.sender, one.peer.login), event
+    told = {told["address"] for told in event["recipients"]}
+    answered = {recipient for recipient, reply in one.recipients.items() if not 400 <= reply.code < 500}
+    assert answered <= told <= one.recipients.keys(), event

@@ -64,8 +64,8 @@ class Lab:
 
     def begin(self) -> None:
         """Empty the store and forget what the logs have said so far."""
-        for domain in self.store.iterdir():
-            shutil.rmtree(domain)
+        for copy in self.deliveries():
+            copy.file.unlink()
         self._began = datetime.now(UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
         self._log_starts = {log: log.stat().st_size for log in self.logs if log.exists()}
 
@@ -108,8 +108,8 @@ class Lab:
     def take(self, recipient: str) -> list[Delivery]:
         """Return the copies that a recipient got, and take them out of the store."""
         copies = self.deliveries(recipient)
-        user, _, domain = recipient.partition("@")
-        shutil.rmtree(self.store / domain / user)
+        for copy in copies:
+            copy.file.unlink()
         return copies
 
     def without_earmark(self, sent: Sent) -> bytes:

@@ -61,6 +61,11 @@ class Sent:
         return [recipient for recipient, reply in self.recipients.items() if reply.code == 250]
 
     @property
+    def put_off(self) -> bool:
+        """Whether anything was answered 4xx."""
+        return any(400 <= reply.code < 500 for reply in (*self.recipients.values(), self.final) if reply)
+
+    @property
     def verdict_ids(self) -> set[str]:
         """The verdict ids quoted in refusals."""
         return {found for reply in self.recipients.values() for found in _VERDICT.findall(reply.text)}
@@ -175,6 +180,7 @@ def send_until_settled(
     message is not to be counted on, and the tests' Postfix never breaks there.
     """
     deadline = time.monotonic() + within
+    pause = 0.1
     attempts: list[Sent] = []
     left = list(recipients)
     while left:
@@ -187,7 +193,8 @@ def send_until_settled(
         if left and time.monotonic() > deadline:
             raise AssertionError(f"still deferred after {within:g} s: {left} {attempts[-1:]}")
         if left:
-            time.sleep(0.1)
+            time.sleep(pause)
+            pause = min(2 * pause, 1.0)
     return attempts
 
 

@@ -47,6 +47,7 @@ class Delivery:
     recipient: str
     folder: str
     """"INBOX" or "Junk"."""
+    file: Path
     queue_id: str
     added: tuple[bytes, ...]
     """The fields that Postfix, earmark and Dovecot put on top, down to Postfix's own Received."""
@@ -75,23 +76,24 @@ def read_store(store: Path) -> Iterator[Delivery]:
         if user.parent.name != VIRTUAL:
             for mailbox in (user, *user.glob(".*/")):
                 folder = "INBOX" if mailbox == user else mailbox.name.removeprefix(".")
-                for raw in _mails(mailbox):
-                    yield _delivery(f"{user.name}@{user.parent.name}", folder, raw)
-    for raw in _mails(store / VIRTUAL):
-        (recipient,) = re.findall(rb"^Delivered-To: (.*)$", raw.partition(b"\n\n")[0], re.MULTILINE)
-        yield _delivery(recipient.decode(), "INBOX", raw)
+                for file in _mails(mailbox):
+                    yield _delivery(f"{user.name}@{user.parent.name}", folder, file)
+    for file in _mails(store / VIRTUAL):
+        (recipient,) = re.findall(rb"^Delivered-To: (.*)$", file.read_bytes().partition(b"\n\n")[0], re.MULTILINE)
+        yield _delivery(recipient.decode(), "INBOX", file)
 
 
-def _mails(maildir: Path) -> Iterator[bytes]:
-    return (file.read_bytes() for part in ("new", "cur") for file in maildir.glob(f"{part}/*.*"))
+def _mails(maildir: Path) -> Iterator[Path]:
+    return (file for part in ("new", "cur") for file in maildir.glob(f"{part}/*.*"))
 
 
-def _delivery(recipient: str, folder: str, raw: bytes) -> Delivery:
+def _delivery(recipient: str, folder: str, file: Path) -> Delivery:
+    raw = file.read_bytes()
     fields, body = take_apart(raw)
     for position, field in enumerate(fields):
         found = _POSTFIX_RECEIVED.match(field)
         if found:
             queue_id = found[1].decode()
             message = b"".join(fields[position + 1 :]) + body
-            return Delivery(recipient, folder, queue_id, fields[: position + 1], message)
+            return Delivery(recipient, folder, file, queue_id, fields[: position + 1], message)
     raise AssertionError(f"a mail for {recipient} that Postfix did not hand over: {raw[:2000]!r}")
