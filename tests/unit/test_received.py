@@ -60,6 +60,8 @@ CASES = [
     Case("belief ends at a line that cannot be read", RELAY, (UNREADABLE, line(STRANGER)), "Tc"),
     Case("belief ends at a fetched mailbox", RELAY,
          ("from pop.example [192.0.2.9] by relay.example.net with POP3 (fetchmail-6)", line(STRANGER)), "Tc"),
+    Case("belief ends at a line that says nothing", RELAY, ("", line(STRANGER)), "Tc"),
+    Case("belief ends at a web form", RELAY, ("by relay.example.net with HTTP; Thu, 1 Jan", line(STRANGER)), "Tc"),
     Case("belief does not come back", RELAY, (line(STRANGER), line(RELAY), line("192.0.2.8")), "Hcc"),
     Case("a claim is not followed to our own filter", STRANGER, (line("127.0.0.1"), line(RELAY)), "cc"),
     Case("in a file our own line is believed", "", (line(STRANGER, "mx.example.org"), line("192.0.2.8")), "Hc"),

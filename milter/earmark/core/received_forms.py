@@ -57,7 +57,7 @@ def read_line(value: bytes) -> Line:
     protocol = _protocol(clauses)
     by = _shown(receiver.value)
     if sender is None:
-        return Line(by=by, protocol=protocol, local=True)
+        return Line(by=by, protocol=protocol, local=_is_internal(clauses[""], by, protocol))
     client = _client(sender, protocol)
     helo, rdns = _names(sender.value, client, by_exim=_written_by_exim(clauses))
     if protocol.upper().startswith(_FETCHED):
@@ -200,6 +200,13 @@ def _says_authenticated(words: list[str]) -> bool:
     if any(_literal(word) for word in words):
         return False
     return lead[:1] in (["authenticated"], ["auth:"]) or lead == ["squirrelmail", "authenticated", "user"]
+
+
+def _is_internal(before: Clause, by: str, protocol: str) -> bool:
+    """Read lines without `from`: Postfix `by host (Postfix, from userid 33)`, qmail `(qmail 7 invoked from network)`."""
+    if any(comment.startswith("qmail ") for comment in before.comments):
+        return True
+    return bool(by) and not protocol.upper().startswith("HTTP")
 
 
 def _is_local(sender: Clause, protocol: str) -> bool:
