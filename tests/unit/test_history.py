@@ -73,6 +73,13 @@ def test_a_beginning_that_several_ids_share_is_an_error(path: Path) -> None:
         find(path, "0123")
 
 
+def test_a_queue_id_wins_over_the_beginning_of_a_verdict_id(path: Path) -> None:
+    write(path, record("4A00AAAAAAAA"), record("4A00BBBBBBBB"), record("ZZZZZZZZZZZZ", queue_id="4A00"))
+    found = find(path, "4A00")
+    assert found is not None
+    assert found.id == "ZZZZZZZZZZZZ"
+
+
 def test_of_one_queue_id_or_message_id_the_newest_is_found(path: Path) -> None:
     write(path, record("AAAAAAAAAAAA", queue_id="4A"), record("BBBBBBBBBBBB", queue_id="4A"))
     for key in ["4A", "m1@example.net"]:

@@ -32,27 +32,28 @@ def find(path: Path, key: str) -> Record | None:
     be read. A Message-ID may come without its angle brackets.
     """
     key = key.strip()
+    names = (("id", key.upper()), ("queue_id", key), ("message_id", key if key.startswith("<") else f"<{key}>"))
     with _reading(path) as connection:
-        raw = _by_id(connection, key.upper()) or _newest(connection, "queue_id", key)
-        raw = raw or _newest(connection, "message_id", key if key.startswith("<") else f"<{key}>")
+        found = (_newest(connection, column, name) for column, name in names)
+        raw = next(filter(None, found), None) or _beginning(connection, key.upper())
     return _record(path, raw) if raw else None
 
 
-def _by_id(connection: sqlite3.Connection, key: str) -> bytes | None:
-    if len(key) < _ID_AT_LEAST or not key.isalnum():
-        return None
-    rows = connection.execute(
-        "SELECT id, record FROM verdict WHERE id >= ? AND id < ? LIMIT 2", (key, key + "~")
-    ).fetchall()
-    if len(rows) > 1 and rows[0][0] != key:
-        raise StoreError(f"several verdict ids begin with {key}")
-    return bytes(rows[0][1]) if rows else None
-
-
-def _newest(connection: sqlite3.Connection, column: str, key: str) -> bytes | None:
+def _newest(connection: sqlite3.Connection, column: str, name: str) -> bytes | None:
     query = f"SELECT record FROM verdict WHERE {column} = ? AND {column} <> '' ORDER BY rowid DESC LIMIT 1"  # noqa: S608 - ours
-    row = connection.execute(query, (key,)).fetchone()
+    row = connection.execute(query, (name,)).fetchone()
     return bytes(row[0]) if row else None
+
+
+def _beginning(connection: sqlite3.Connection, start: str) -> bytes | None:
+    """Return the one record whose verdict id begins so."""
+    if len(start) < _ID_AT_LEAST or not start.isalnum():
+        return None
+    query = "SELECT record FROM verdict WHERE id >= ? AND id < ? LIMIT 2"
+    rows = connection.execute(query, (start, start + "~")).fetchall()
+    if len(rows) > 1:
+        raise StoreError(f"several verdict ids begin with {start}")
+    return bytes(rows[0][0]) if rows else None
 
 
 def recent(path: Path, limit: int) -> list[Record]:
