@@ -203,7 +203,7 @@ def _says_authenticated(words: list[str]) -> bool:
 
 
 def _is_internal(before: Clause, by: str, protocol: str) -> bool:
-    """Read lines without `from`: Postfix `by host (Postfix, from userid 33)`, qmail `(qmail 7 invoked from network)`."""
+    """Read lines without `from`: `by host (Postfix, from userid 33)`, `(qmail 7 invoked from network)`."""
     if any(comment.startswith("qmail ") for comment in before.comments):
         return True
     return bool(by) and not protocol.upper().startswith("HTTP")
