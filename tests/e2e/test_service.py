@@ -33,7 +33,11 @@ def idle(resolver: str) -> Iterator[RunningService]:
         if hasattr(service, "process"):
             service.stop()
             started = [event["pid"] for event in service.events("started")]
-            wait_until(lambda: not any(map(alive, started)), "no process is left")
+            try:
+                wait_until(lambda: not any(map(alive, started)), "no process is left")
+            finally:
+                for pid in filter(alive, started):
+                    os.kill(pid, signal.SIGKILL)
 
 
 @pytest.fixture
@@ -166,9 +170,11 @@ def test_a_drain_ends_at_its_deadline_whatever_a_session_does(idle: RunningServi
     idle.start()
     with ScriptedMta(idle.address) as mta:
         mta.begin(CLEAN)
+        assert mta.rcpt() == ACCEPTED
         assert idle.command("drain").returncode == 0
         assert idle.process.wait(20) == 0
         assert idle.events("cut_off")
+        assert [event["ended"] for event in idle.events("verdict")] == ["disconnect"]
 
 
 def test_the_children_end_with_a_killed_supervisor_even_those_that_hang(service: RunningService) -> None:
@@ -259,6 +265,17 @@ def test_workers_that_cannot_start_are_tried_again_and_the_door_is_shut_meanwhil
     wait_until(lambda: len(service.workers()) == 2, "workers are back")
     wait_until(lambda: not service.refuses(), "connections are taken again")
     assert judged(service, LISTED) == REFUSED
+
+
+def test_it_recovers_when_its_descriptors_were_used_up(idle: RunningService) -> None:
+    idle.start(under=["prlimit", "--nofile=64:64"])
+    with contextlib.ExitStack() as connections:
+        for _ in range(200):
+            connections.enter_context(socket.create_connection(idle.address, timeout=20))
+        wait_until(lambda: idle.counter("accept_failed"), "no more can be accepted")
+        assert len(idle.workers()) == 2
+    assert judged(idle, LISTED) == REFUSED
+    assert not idle.events("killing")
 
 
 def test_status_shows_what_there_is_and_fails_when_nobody_is_there(service: RunningService) -> None:

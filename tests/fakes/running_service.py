@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -109,18 +109,18 @@ class RunningService:
         new.write_text(_DOMAIN.format(mode=mode) + f"# {note}\n")
         new.replace(self.domain)
 
-    def launch(self, environment: Mapping[str, str] | None = None) -> None:
-        """Start the supervisor and go on at once."""
+    def launch(self, environment: Mapping[str, str] | None = None, under: Sequence[str] = ()) -> None:
+        """Start the supervisor, by the command `under` if there is one, and go on at once."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [PYTHON, "-m", "earmark", "serve", "-c", self.config],
+                [*under, PYTHON, "-m", "earmark", "serve", "-c", self.config],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd="/",
                 env={**os.environ, **(environment or {})},
             )  # fmt: skip
 
-    def start(self, environment: Mapping[str, str] | None = None) -> None:
+    def start(self, under: Sequence[str] = ()) -> None:
         """Start it and wait until it is ready."""
-        self.launch(environment)
+        self.launch(under=under)
         wait_until(lambda: self.status().get("state") == "ready" or self.process.poll() is not None, "ready")
         assert self.process.poll() is None, self.log.read_text()
 
@@ -188,10 +188,23 @@ def name_server() -> Iterator[str]:
     with tempfile.NamedTemporaryFile("w", suffix=".zone") as zone:
         zone.write(_ZONE)
         zone.flush()
-        command = [PYTHON, str(ROOT / "tests" / "fakes" / "dnsd.py"), "0", zone.name]
-        with subprocess.Popen(command, stdout=subprocess.PIPE) as server:
-            assert server.stdout is not None
+        server, port = _start_name_server(zone.name)
+        with server:
             try:
-                yield f"127.0.0.1:{int(server.stdout.readline())}"
+                yield f"127.0.0.1:{port}"
             finally:
                 server.terminate()
+
+
+def _start_name_server(zone: str) -> tuple["subprocess.Popen[bytes]", int]:
+    """Start it anew until it has found a port that is free for both UDP and TCP."""
+    command = [PYTHON, str(ROOT / "tests" / "fakes" / "dnsd.py"), "0", zone]
+    while True:
+        server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        assert server.stdout is not None
+        port = server.stdout.readline()
+        if port:
+            return server, int(port)
+        with server:
+            assert server.stderr is not None
+            assert b"already in use" in server.stderr.read()

@@ -15,7 +15,7 @@ Theory of operation
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 from earmark.core.mail import Client, Message, Transaction, parse_address_text, parse_path
 from earmark.core.stamp import Trace, unjudged
@@ -46,7 +46,7 @@ _NEW, _NEGOTIATED, _CONNECTED, _IN_TRANSACTION = range(4)
 class Events(Protocol):
     """Where events are told; see `earmark.log`."""
 
-    def event(self, name: str, **fields: object) -> None:
+    def event(self, name: str, *, level: str = "info", **fields: Any) -> None:  # noqa: ANN401 - plain values, as JSON
         """Write one event."""
 
 

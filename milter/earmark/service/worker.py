@@ -4,6 +4,7 @@ import asyncio
 import gc
 import signal
 import socket
+import traceback
 from collections import Counter
 from functools import partial
 from pathlib import Path
@@ -29,11 +30,10 @@ from earmark.world import World
 
 _LOG_DELAY = 0.5
 """Seconds that a "verdict" line may wait for others to be written with."""
-_SETTLE = 1.0
-"""Seconds before a draining front lets go of connections without a session: one that was accepted a moment ago is about
-to begin one, and its MTA would answer 451."""
 _LAST_WRITE = 1.5
 """Seconds that the history may take to write the last records."""
+_TRACE_AT_MOST = 4000
+"""Characters of a traceback that are logged; its end says most."""
 _ACCEPT_PAUSE = 0.2
 """Seconds without accepting when descriptors have run out."""
 
@@ -86,14 +86,23 @@ class Worker:
         pulse = asyncio.create_task(self._beat())
         await self._draining.wait()
         self._stop_accepting()
-        if not await self._empty_within(min(_SETTLE, drain)):
-            self._front.drain()
-            if not await self._empty_within(drain - _SETTLE):
-                self._log.event("cut_off", level="warning", sessions=self._front.sessions)
-                self._front.close()
-                await self._empty_within(_LAST_WRITE)  # each tells the verdict of what it broke off
+        await asyncio.gather(*self._arriving, return_exceptions=True)
+        self._front.drain()
+        if not await self._empty_within(drain):
+            self._log.event("cut_off", level="warning", sessions=self._front.sessions)
+            self._front.close()
+            await self._empty_within(_LAST_WRITE)  # each tells the verdict of what it broke off
         pulse.cancel()
         self._report()
+
+    async def _empty_within(self, seconds: float) -> bool:
+        """Return whether the last connection ends within that time."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._front.drained()
+        except TimeoutError:
+            return False
+        return True
 
     async def _beat(self) -> None:
         while True:
@@ -104,16 +113,6 @@ class Worker:
         self.counters["history_dropped"] = self._history.dropped
         self.counters["log_failed"] = self._log.failed
         self._channel.send({"sessions": self._front.sessions, "counters": dict(self.counters)})
-
-    async def _empty_within(self, seconds: float) -> bool:
-        """Return whether the last connection ends within that time."""
-        await asyncio.gather(*self._arriving, return_exceptions=True)
-        try:
-            async with asyncio.timeout(max(seconds, 0)):
-                await self._front.drained()
-        except TimeoutError:
-            return False
-        return True
 
     def _hear(self) -> None:
         """Do what the supervisor says. Should it be gone, the kernel has killed us already."""
@@ -178,7 +177,8 @@ class Worker:
 
     def _log_failure(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         self.counters["failures"] += 1
-        self._log.event("failure", level="error", why=context["message"], error=repr(context.get("exception")))
+        trace = "".join(traceback.format_exception(context.get("exception")))
+        self._log.event("failure", level="error", why=context["message"], trace=trace[-_TRACE_AT_MOST:])
 
 
 def _spare_the_collector() -> None:
