@@ -52,7 +52,7 @@ def test_a_listed_client_is_refused_at_rcpt_and_data_finds_no_recipient(zone: Pa
 def test_a_listed_hop_is_accepted_marked_and_the_edits_are_shown(zone: Path) -> None:
     said = (
         "EHLO mail.example.net\r\nMAIL FROM:<a@example.net>\r\nRCPT TO:<u@example.org>\r\nDATA\r\n"
-        f"{HOME}\r\nX-Spam-Flag: NO\r\nSubject: x\r\n\r\n..\r\nRCPT TO:<body>\r\n.\r\nQUIT\r\n"
+        f"{HOME}\r\n.X-Spam-Flag: NO\r\nSubject: x\r\n\r\n..\r\nRCPT TO:<body>\r\n.\r\nQUIT\r\n"
     )
     got = replies(zone, said, "--ip", "192.0.2.20")
     assert got[3].startswith("354 ")
