@@ -1,5 +1,7 @@
 """What is only claimed, above all by Received, is marked and never refused; Sieve files it."""
 
+import pytest
+
 from e2e_lab.configuration import OWN_RELAY
 from e2e_lab.invariants import assert_invariants
 from e2e_lab.lab import Lab
@@ -13,8 +15,9 @@ HOME = (
 PLAIN = b"Subject: plain\n\nplain\n"
 
 
-def test_a_listed_address_that_stands_only_in_received_lands_in_junk(lab: Lab) -> None:
-    sent = lab.send(HOME + PLAIN, "bob@lab.test")
+@pytest.mark.parametrize("literal", [b"[203.0.113.8]", b"[IPv6:2001:db8:bad::8]"])
+def test_a_listed_address_that_stands_only_in_received_lands_in_junk(lab: Lab, literal: bytes) -> None:
+    sent = lab.send(HOME.replace(b"[203.0.113.8]", literal) + PLAIN, "bob@lab.test")
     copy = lab.delivery("bob@lab.test")
     assert copy.folder == "Junk"
     assert copy.marked

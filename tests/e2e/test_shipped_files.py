@@ -1,23 +1,38 @@
-"""The files of deploy/ say what the servers understand."""
+"""The files of deploy/ say what the servers understand, and what they do."""
 
-import subprocess
 from pathlib import Path
 
 import pytest
 
+from e2e_lab import smtp
 from e2e_lab.lab import Lab
+from e2e_lab.processes import told_by
+from e2e_lab.smtp import CLEAN, SENDER
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
+FORGED = b"X-Spam-Flag: YES\nSubject: forged\n\nforged\n"
 
 
 def test_postfix_knows_every_setting_of_the_milter_lines(lab: Lab) -> None:
-    told = subprocess.run(
-        ["postconf", "-n", "-c", lab.postfix.configuration], capture_output=True, text=True, check=True
-    )
+    told = told_by("postconf", "-n", "-c", lab.postfix.configuration)
     assert told.stderr == ""
     assert "default_action=tempfail" in told.stdout
 
 
 @pytest.mark.usefixtures("lab")
 def test_unbound_takes_the_resolver_lines() -> None:
-    subprocess.run(["unbound-checkconf", DEPLOY / "unbound" / "earmark.conf"], capture_output=True, check=True)
+    told_by("unbound-checkconf", DEPLOY / "unbound" / "earmark.conf")
+
+
+def test_default_action_accept_costs_what_the_milter_lines_say(lab: Lab) -> None:
+    assert smtp.send(lab.postfix.accepting, CLEAN, SENDER, ["bob@lab.test"], FORGED).queue_id
+    copy = lab.delivery("bob@lab.test")
+    assert copy.message == FORGED
+    assert copy.folder == "Junk"
+
+
+def test_default_action_quarantine_holds_the_mail_as_the_milter_lines_say(lab: Lab) -> None:
+    sent = smtp.send(lab.postfix.quarantining, CLEAN, SENDER, ["bob@lab.test"], FORGED)
+    assert [file.name for file in lab.postfix.held()] == [sent.queue_id]
+    assert not lab.deliveries()
+    lab.postfix.discard_held()

@@ -2,10 +2,9 @@
 
 import os
 import shutil
-import subprocess
 from pathlib import Path
 
-from e2e_lab.processes import Process, accepts, free_port, wait_until
+from e2e_lab.processes import Process, accepts, free_port, told_by, wait_until
 
 SHIPPED = Path(__file__).parents[2] / "deploy" / "dovecot"
 
@@ -54,7 +53,7 @@ class Dovecot:
         for part in ("run", "state", "sieve"):
             (top / part).mkdir(parents=True)
         script = shutil.copy(SHIPPED / "earmark.sieve", top / "sieve")
-        subprocess.run(["sievec", script], check=True)
+        told_by("sievec", script)
         plugin = (SHIPPED / "90-earmark.conf").read_text().replace("/etc/dovecot/sieve", str(top / "sieve"))
         (top / "dovecot.conf").write_text(CONFIGURATION.format(top=top, store=store, port=self.port) + plugin)
         store.mkdir(exist_ok=True)

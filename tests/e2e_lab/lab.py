@@ -3,6 +3,7 @@
 import os
 import shutil
 import tempfile
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from e2e_lab.configuration import DOMAINS as CONFIGURED
 from e2e_lab.dovecot import Dovecot
 from e2e_lab.lists import Lists
 from e2e_lab.postfix import Postfix
-from e2e_lab.processes import wait_until
+from e2e_lab.processes import PATH, wait_until
 from e2e_lab.service import Service, Usage
 from e2e_lab.smtp import CLEAN, SENDER, Peer, Sent
 from e2e_lab.store import Delivery, read_store
@@ -23,7 +24,7 @@ DOMAINS = ", ".join((*CONFIGURED, "xn--bcher-kva.test"))
 
 def missing() -> str:
     """Return why the lab cannot run here; "" where it can."""
-    absent = [name for name in NEEDED if shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin:/sbin") is None]
+    absent = [name for name in NEEDED if shutil.which(name, path=PATH) is None]
     if absent:
         return f"not installed: {', '.join(absent)}"
     return "" if os.geteuid() == 0 else "Postfix starts as root only"
@@ -37,12 +38,23 @@ class Lab:
         self.top = Path(tempfile.mkdtemp(prefix="earmark-e2e-", dir="/tmp"))
         self.top.chmod(0o755)
         self.store = self.top / "store"
-        self.lists = Lists(self.top / "lists")
-        self.dovecot = Dovecot(self.top / "dovecot", self.store)
-        self.service = Service(self.top / "earmark", self.lists.port)
-        self.postfix = Postfix(
-            self.top / "postfix", milter=self.service.port, lmtp=self.dovecot.port, store=self.store, domains=DOMAINS
-        )
+        with ExitStack() as started:
+            started.callback(shutil.rmtree, self.top)
+            self.lists = Lists(self.top / "lists")
+            started.callback(self.lists.stop)
+            self.dovecot = Dovecot(self.top / "dovecot", self.store)
+            started.callback(self.dovecot.stop)
+            self.service = Service(self.top / "earmark", self.lists.port)
+            started.callback(self.service.stop)
+            self.postfix = Postfix(
+                self.top / "postfix",
+                milter=self.service.port,
+                lmtp=self.dovecot.port,
+                store=self.store,
+                domains=DOMAINS,
+            )
+            started.callback(self.postfix.stop)
+            self._started = started.pop_all()
         self.logs = (self.service.log, self.postfix.log, self.dovecot.log, *self.lists.logs)
         self._log_starts: dict[Path, int] = {}
         self._began = ""
@@ -58,9 +70,7 @@ class Lab:
         self.at_rest = self.service.usage()
 
     def stop(self) -> None:
-        for server in (self.postfix, self.service, self.dovecot, self.lists):
-            server.stop()
-        shutil.rmtree(self.top)
+        self._started.close()
 
     def begin(self) -> None:
         """Empty the store and forget what the logs have said so far."""

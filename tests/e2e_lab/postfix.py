@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 
-from e2e_lab.processes import Process, accepts, free_port, wait_until
+from e2e_lab.processes import Process, accepts, free_port, told_by, wait_until
 from e2e_lab.store import VIRTUAL
 
 LINES = Path(__file__).parents[2] / "deploy" / "postfix" / "main.cf.earmark"
@@ -53,10 +53,13 @@ maximal_backoff_time = 2s
 queue_run_delay = 1s
 """
 
-# The second smtpd has no milter: what it delivers shows what Postfix and Dovecot by themselves make of a message.
+# The second smtpd has no milter: what it delivers shows what Postfix and Dovecot by themselves make of a message. The
+# third and the fourth have one that is not there, with the two other default actions that the milter lines describe.
 MASTER = """
 {smtp}    inet  n  -  n  -  -  smtpd
 {plain}   inet  n  -  n  -  -  smtpd -o smtpd_milters=
+{accepting} inet n - n - - smtpd -o {{ smtpd_milters = {{ inet:127.0.0.1:{closed}, default_action=accept }} }}
+{quarantining} inet n - n - - smtpd -o {{ smtpd_milters = {{ inet:127.0.0.1:{closed}, default_action=quarantine }} }}
 pickup    unix  n  -  n  60 1  pickup
 cleanup   unix  n  -  n  -  0  cleanup
 qmgr      unix  n  -  n  2  1  qmgr
@@ -82,10 +85,10 @@ postlog   unix-dgram n - n  -  1  postlogd
 
 
 class Postfix:
-    """One running instance: `smtp` is the port with earmark before it, `plain` the one without."""
+    """One running instance: `smtp` is the port with earmark before it, `plain` the one without a milter."""
 
     def __init__(self, top: Path, *, milter: int, lmtp: int, store: Path, domains: str) -> None:
-        self.smtp, self.plain = free_port(), free_port()
+        self.smtp, self.plain, self.accepting, self.quarantining = (free_port() for _ in range(4))
         self.log = top / "mail.log"
         self.configuration = top / "etc"
         self._queue = top / "queue"
@@ -95,8 +98,17 @@ class Postfix:
         main = MAIN.format(top=top, domains=domains, store=store, lmtp=lmtp, virtual=VIRTUAL)
         socket = f"earmark_socket = inet:127.0.0.1:{milter}\n"
         (self.configuration / "main.cf").write_text(main + _without_socket(LINES.read_text()) + socket)
-        (self.configuration / "master.cf").write_text(MASTER.format(smtp=self.smtp, plain=self.plain))
+        (self.configuration / "master.cf").write_text(self._master())
         self._process = Process(["postfix", "-c", self.configuration, "start-fg"], top / "out")
+
+    def _master(self) -> str:
+        return MASTER.format(
+            smtp=self.smtp,
+            plain=self.plain,
+            accepting=self.accepting,
+            quarantining=self.quarantining,
+            closed=free_port(),
+        )
 
     def wait_ready(self) -> None:
         wait_until(lambda: accepts(self.smtp) and accepts(self.plain), "Postfix accepts connections")
@@ -108,6 +120,10 @@ class Postfix:
     def held(self) -> list[Path]:
         """Return the queue files in quarantine."""
         return _files(self._queue / "hold")
+
+    def discard_held(self) -> None:
+        """Delete what is in quarantine."""
+        told_by("postsuper", "-c", self.configuration, "-d", "ALL", "hold")
 
     def stop(self) -> None:
         self._process.stop()

@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+PATH = f"{os.environ['PATH']}:/usr/sbin:/sbin"
+"""Where servers are found, whoever runs the tests."""
 STOP_WITHIN = 20.0
 _taken: set[int] = set()
 
@@ -46,6 +48,12 @@ def accepts(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
+def told_by(*command: str | Path) -> "subprocess.CompletedProcess[str]":
+    """Run a program to its end; raise where it fails; return what it printed."""
+    environment = {**os.environ, "PATH": PATH}
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+
+
 class Process:
     """A server in the foreground, in a session of its own; what it prints goes to `log`."""
 
@@ -57,7 +65,7 @@ class Process:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env={**os.environ, **(environment or {})},
+                env={**os.environ, "PATH": PATH, **(environment or {})},
                 cwd="/",
                 start_new_session=True,
             )
