@@ -162,7 +162,7 @@ class Session:
         """Return what earlier transactions learnt of the connection and is still good: unknowns are asked again."""
         now = self.envelope.at
         return {
-            question: fact._replace(late=False)
+            question: fact._replace(late=False) if fact.late else fact
             for question, fact in self.facts.items()
             if question in self._kept
             and fact.status is not Status.TEMPERROR
@@ -195,14 +195,14 @@ class Session:
         """Decide on the message; `done` gets the verdict with its edits."""
         hops = () if self.envelope.exempt else read_chain(headers, self.envelope.site, self.envelope.client.address)
         self.txn = Transaction(self.envelope, Message(headers, hops, truncated))
-        accepted = [policy for policy, outcome in self._early.items() if outcome.action is Action.ACCEPT]
+        asking = [policy.asking_of_message for policy, early in self._early.items() if early.action is Action.ACCEPT]
 
         def decided() -> None:
             verdict = self._verdict_at_eom()
             self._end("eom", verdict)
             done(verdict)
 
-        self._gather(Stage.EOM, accepted[0].asking if len(accepted) == 1 else union(accepted), decided)
+        self._gather(Stage.EOM, asking[0] if len(asking) == 1 else union(asking), decided)
 
     def _verdict_at_eom(self) -> Verdict:
         final: dict[Policy, Outcome] = {}
@@ -210,7 +210,7 @@ class Session:
             if early.action is not Action.ACCEPT:
                 continue
             if policy not in final:
-                findings = examine(Stage.EOM, self.txn, self.facts, policy)
+                findings = examine(Stage.EOM, self.txn, self.facts, policy, early=early)
                 final[policy] = decide(Stage.EOM, self.txn, self.facts, findings, policy, early=early)
             self._recipients[position] = (recipient, policy, final[policy])
         verdict = combine(list(final.values()))

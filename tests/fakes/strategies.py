@@ -99,7 +99,7 @@ def known_worlds(
     """Facts for everything that the policies ask up to the end of the message."""
     facts: dict[Question, Fact] = {}
     for _ in range(4):
-        missing = plan(Stage.EOM, txn, facts, union(among))
+        missing = plan(Stage.EOM, txn, facts, union(one.asking for one in among))
         for question in missing:
             fact = draw(facts_for(question))
             facts[question] = fact._replace(late=late and draw(st.booleans()))

@@ -44,6 +44,14 @@ def test_every_score_is_the_sum_of_its_findings(data: st.DataObject, txn: Transa
         assert outcome.mark_score == sum(found.score for found in outcome.findings)
 
 
+@given(st.data(), transactions(), policies())
+def test_what_was_found_at_rcpt_is_found_again_at_the_end(data: st.DataObject, txn: Transaction, asked: Policy) -> None:
+    facts = data.draw(known_worlds(txn, (asked,), late=data.draw(st.booleans())))
+    early = at_rcpt(txn, facts, asked)
+    again = examine(Stage.EOM, txn, facts, asked)
+    assert sorted(examine(Stage.EOM, txn, facts, asked, early=early), key=repr) == sorted(again, key=repr)
+
+
 @given(st.data(), transactions(), policies(), st.integers(1, 2000), st.sampled_from(list(Origin)))
 def test_worse_evidence_never_helps_the_sender(
     data: st.DataObject, txn: Transaction, asked: Policy, more: int, origin: Origin

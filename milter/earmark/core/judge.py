@@ -48,21 +48,27 @@ def plan(stage: Stage, txn: Transaction, facts: Facts, asking: Asking) -> list[Q
     return [question for question in wanted if question not in facts]
 
 
-def examine(stage: Stage, txn: Transaction, facts: Facts, policy: Policy) -> tuple[Finding, ...]:
-    """Return the findings of this stage's checks and of those before. At RCPT a late fact finds nothing."""
+def examine(
+    stage: Stage, txn: Transaction, facts: Facts, policy: Policy, *, early: Outcome | None = None
+) -> tuple[Finding, ...]:
+    """Return the findings of this stage's checks and of those before. At RCPT a late fact finds nothing.
+
+    At EOM, `early` is the same policy's outcome at RCPT; its findings stand where no fact has come late since.
+    """
     if txn.envelope.exempt:
         return ()
     if stage <= Stage.RCPT:
         facts = on_time(facts)
-    found: list[Finding] = []
+    stands = early is not None and on_time(facts) is facts
+    found: list[Finding] = list(early.findings) if early and stands else []
     for check, knobs in policy.asking:
         if check.stage > stage:
             continue
         if isinstance(check, MessageCheck):
             found.extend(check.examine(txn, facts, knobs))
-        elif not txn.envelope.relay:
+        elif not stands and not txn.envelope.relay:
             found.extend(check.examine(txn.envelope, facts, knobs))
-    return tuple(_late(finding, facts) for finding in found)
+    return tuple(found) if stands else tuple(_late(finding, facts) for finding in found)
 
 
 def _late(finding: Finding, facts: Facts) -> Finding:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import NamedTuple
 
-from earmark.core.checks import CHECKS, Asking, Knobs
+from earmark.core.checks import CHECKS, Asking, Knobs, MessageCheck
 from earmark.core.evidence import Points, Stage
 from earmark.core.mail import Address, Site
 
@@ -58,10 +58,15 @@ class Policy:
     """False for postmaster and abuse, which are never refused."""
     asking: Asking = field(init=False, repr=False)
     """The checks that it runs, each with its knobs."""
+    asking_of_message: Asking = field(init=False, repr=False)
+    """Those that look at the message."""
 
     def __post_init__(self) -> None:
-        pairs = ((check, self.knobs[check.name]) for check in CHECKS if check.name in self.knobs)
-        object.__setattr__(self, "asking", tuple(pairs))
+        pairs = tuple((check, self.knobs[check.name]) for check in CHECKS if check.name in self.knobs)
+        object.__setattr__(self, "asking", pairs)
+        object.__setattr__(
+            self, "asking_of_message", tuple(pair for pair in pairs if isinstance(pair[0], MessageCheck))
+        )
 
 
 _ALWAYS_REACHABLE = frozenset({"postmaster", "abuse"})
@@ -77,7 +82,7 @@ class PolicySet:
         self.site = site
         self.all = tuple(dict.fromkeys((default, *domains.values())))
         """Every distinct policy."""
-        self.asking = union(self.all)
+        self.asking = union(policy.asking for policy in self.all)
         """The checks of all policies: what may be asked before the recipient is known."""
         self.asking_at = {stage: tuple(pair for pair in self.asking if pair[0].stage is stage) for stage in Stage}
         """The same, by the stage from which on it can be asked."""
@@ -101,7 +106,7 @@ class PolicySet:
         return policy or self.default
 
 
-def union(policies: Iterable[Policy]) -> Asking:
+def union(several: Iterable[Asking]) -> Asking:
     """Return the checks of several policies, once for each knobs object (equal ones are shared at load)."""
-    distinct = {(check.name, id(knobs)): (check, knobs) for policy in policies for check, knobs in policy.asking}
+    distinct = {(check.name, id(knobs)): (check, knobs) for asking in several for check, knobs in asking}
     return tuple(distinct.values())

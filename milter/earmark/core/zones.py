@@ -3,6 +3,7 @@
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import NamedTuple
 
@@ -29,6 +30,7 @@ _BOUNDS_4 = _bounds(IPv4Network(text) for text in _NOT_ASKED_4)
 _BOUNDS_6 = _bounds(IPv6Network(text) for text in _NOT_ASKED_6)
 
 
+@lru_cache(maxsize=4096)
 def is_public(address: str) -> bool:
     """Return whether a list may be asked about this address (canonical text). False for what is no address."""
     octets = _octets(address)
