@@ -4,6 +4,7 @@ import signal
 import tempfile
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -104,6 +105,15 @@ def test_a_reload_opens_and_closes_sockets_as_the_files_say(service: RunningServ
     with ScriptedMta(str(service.top / "other.sock")) as mta:
         mta.begin(LISTED)
         assert mta.rcpt() == REFUSED
+
+
+def test_reloads_that_are_asked_for_at_once_are_all_answered(service: RunningService) -> None:
+    service.set_mode("mark")
+    with ThreadPoolExecutor(4) as callers:
+        answers = list(callers.map(service.ask, ["reload"] * 4))
+    assert all(answer["ok"] for answer in answers)
+    assert len({answer["generation"] for answer in answers}) == 1
+    assert 1 < service.counter("policy_reload") <= 4, "one for the first, and one more for who came meanwhile"
 
 
 class Load(threading.Thread):

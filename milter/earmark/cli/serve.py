@@ -97,6 +97,7 @@ def _print_status(answer: dict[str, Any]) -> None:
 
     since = datetime.fromtimestamp(answer["since"]).astimezone().isoformat(timespec="seconds")
     print(f"{answer['state']}: process {answer['pid']} since {since}, generation {answer['generation'][:12]}")
+    print("configuration:", answer["directory"])
     print("listening:", ", ".join(answer["listening"]) or "nowhere")
     for child in answer["children"]:
         generation = child["generation"][:12]

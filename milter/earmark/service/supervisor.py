@@ -235,6 +235,7 @@ class Supervisor:
             "pid": os.getpid(),
             "since": self._started,
             "state": self._state_word(now),
+            "directory": crew.bundle.directory,
             "generation": crew.bundle.id,
             "listening": list(crew.bundle.listen) if self._listeners else [],
             "reload": {"at": last.at, "generation": last.generation, "problems": list(last.problems)},
