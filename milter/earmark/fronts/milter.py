@@ -25,7 +25,8 @@ class MilterFront:
         """Close connections that bring no whole packet for `idle` seconds."""
         self.shared = Shared(engine, log, reads_body)
         self._idle = idle
-        self._connections: set[MilterConnection] = set()
+        self.open: set[MilterConnection] = set()
+        """The connections as they stand."""
         self._sweeper: asyncio.TimerHandle | None = None
         self._empty: asyncio.Event = asyncio.Event()
         self._empty.set()
@@ -37,7 +38,7 @@ class MilterFront:
     @property
     def sessions(self) -> int:
         """How many connections are open."""
-        return len(self._connections)
+        return len(self.open)
 
     def drain(self) -> None:
         """Let every connection end with the SMTP session that it belongs to; close those that the MTA has in store.
@@ -46,7 +47,7 @@ class MilterFront:
         follows in that session; so these are left alone.
         """
         self.shared.draining = True
-        for connection in tuple(self._connections):
+        for connection in tuple(self.open):
             if connection.session.between_clients:
                 connection.close()
 
@@ -56,20 +57,20 @@ class MilterFront:
 
     def close(self) -> None:
         """Close all connections as they stand."""
-        for connection in tuple(self._connections):
+        for connection in tuple(self.open):
             connection.close()
 
     def opened(self, connection: "MilterConnection") -> None:
         """Count a connection."""
-        self._connections.add(connection)
+        self.open.add(connection)
         self._empty.clear()
         if self._sweeper is None:
             self._sweep_later()
 
     def closed(self, connection: "MilterConnection") -> None:
         """Discount a connection."""
-        self._connections.discard(connection)
-        if not self._connections:
+        self.open.discard(connection)
+        if not self.open:
             self._empty.set()
             if self._sweeper is not None:
                 self._sweeper.cancel()
@@ -81,10 +82,10 @@ class MilterFront:
     def _sweep(self) -> None:
         """Close what has been silent for too long. One timer for all is cheaper than one that each read sets anew."""
         before = time.monotonic() - self._idle
-        for connection in tuple(self._connections):
+        for connection in tuple(self.open):
             if connection.heard < before and not connection.session.waiting:
                 self.shared.log.event("idle", front="milter", peer=connection.peer)
-                connection.close()
+                connection.abort()
         self._sweep_later()
 
 
@@ -175,8 +176,13 @@ class MilterConnection(asyncio.Protocol):
             self._paused = False
             self._read_on()
 
+    @property
+    def reading(self) -> bool:
+        """False while the MTA is held back."""
+        return not self._paused and not self._full
+
     def _read_on(self) -> None:
-        if not self._paused and not self._full and not self._transport.is_closing():
+        if self.reading and not self._transport.is_closing():
             self._transport.resume_reading()
 
     def pause_writing(self) -> None:
@@ -196,6 +202,10 @@ class MilterConnection(asyncio.Protocol):
     def close(self) -> None:
         """Close the connection; what was answered is still written."""
         self._transport.close()
+
+    def abort(self) -> None:
+        """Close the connection at once: its MTA may never read what is still to be written."""
+        self._transport.abort()
 
     def connection_lost(self, _error: Exception | None) -> None:
         """Forget the session. An MTA that hangs up is no event: the verdict tells what became of the transaction."""

@@ -64,10 +64,13 @@ def agree(offer: Negotiation, *, reads_body: bool) -> tuple[Negotiation, Terms]:
     if offer.version < OLDEST_VERSION:
         raise RemoteError(f"milter version {offer.version}")
     wanted = _WANTED if reads_body else _WANTED | Steps.NO_BODY
+    steps = offer.steps & wanted
+    if steps & Steps.NO_BODY:
+        steps &= ~Steps.NR_BODY
     answer = Negotiation(
         min(offer.version, VERSION),
         offer.actions & (EDITING | Actions.SETSYMLIST),
-        offer.steps & wanted,
+        steps,
         _MACROS if offer.actions & Actions.SETSYMLIST else {},
     )
     terms = Terms(

@@ -1,0 +1,49 @@
+"""What fuzzing throws bytes at: they end as values or as a RemoteError; anything else is a bug."""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+
+from earmark.core.policy import PolicySet
+from earmark.engine import Engine
+from earmark.fronts.milter_session import MilterSession, Shared
+from earmark.wire import RemoteError
+from earmark.wire import milter as wire
+from earmark.wire.milter_mta import decode_response
+from fakes.milter_front import GENERATION, OWN_SITE, EventList, lists_only
+from fakes.world import FakeWorld
+
+NEGOTIATED = wire.packet(wire.Command.NEGOTIATE, bytes.fromhex("00000006 000001ff 001fffff"))
+_DECODERS: tuple[Callable[[bytes], object], ...] = (
+    wire.decode_negotiation,
+    wire.decode_connect,
+    wire.decode_strings,
+    wire.decode_header,
+    wire.decode_macros,
+    lambda raw: decode_response(raw[0], raw[1:]) if raw else None,
+    lambda raw: wire.Splitter().feed(raw),
+)
+
+
+def codec_target(raw: bytes) -> None:
+    """Hand the bytes to each decoder."""
+    for decode in _DECODERS:
+        with suppress(RemoteError):
+            decode(raw)
+
+
+def session_target(raw: bytes) -> None:
+    """Say the bytes to a whole session after negotiation; no fault of ours may be logged."""
+    asyncio.run(_session(raw))
+
+
+async def _session(raw: bytes) -> None:
+    events = EventList()
+    policies = PolicySet(lists_only(), {}, OWN_SITE)
+    engine = Engine(policies, FakeWorld(), GENERATION, lambda _judged: None)
+    session = MilterSession(Shared(engine, events, reads_body=False), lambda: None)
+    with suppress(RemoteError):
+        for letter, payload in wire.Splitter().feed(NEGOTIATED + raw):
+            session.take(letter, payload)
+    session.close()
+    assert not events.lines, events.lines
