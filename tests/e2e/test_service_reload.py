@@ -87,7 +87,7 @@ def test_an_unreadable_directory_changes_nothing(service: RunningService) -> Non
 def test_what_only_a_restart_can_change_is_refused_by_name(service: RunningService) -> None:
     service.server.write_text(service.server.read_text().replace("/state", "/another"))
     answer = service.ask("reload")
-    assert answer["problems"] == ["server.toml: state: a change takes effect at a restart, not at a reload"]
+    assert answer["problems"] == ["policies/server.toml: state: a change takes effect at a restart, not at a reload"]
 
 
 def test_a_reload_opens_and_closes_sockets_as_the_files_say(service: RunningService) -> None:
@@ -127,7 +127,7 @@ class Load(threading.Thread):
         self.wrong: list[str] = []
 
     def run(self) -> None:
-        while not self.stopping.is_set():
+        while not self.stopping.wait(0.01):  # some load, and the processor left for the reloads
             try:
                 self.session()
             except (OSError, EOFError, AssertionError) as error:

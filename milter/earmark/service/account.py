@@ -24,7 +24,7 @@ def account_for(user: str) -> pwd.struct_passwd | None:
     try:
         account = pwd.getpwnam(user)
     except KeyError:
-        raise StartError(f"earmark: server.toml: user: no account {user!r} on this machine") from None
+        raise StartError(f"earmark: policies/server.toml: user: no account {user!r} on this machine") from None
     return account if account.pw_uid != 0 else None
 
 

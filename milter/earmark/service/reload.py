@@ -97,7 +97,7 @@ class Reload:
     def _start(self, bundle: Bundle) -> None:
         before = self._crew.bundle
         problems = [
-            f"server.toml: {name}: a change takes effect at a restart, not at a reload"
+            f"policies/server.toml: {name}: a change takes effect at a restart, not at a reload"
             for name in ("user", "state", "socket_mode")
             if getattr(bundle, name) != getattr(before, name)
         ]
