@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from earmark.clients.offline import ZoneFile
-from earmark.demo.nameserver import reply_from
+from earmark.demo.nameserver import bound_pair, reply_from
 
 HEADER = struct.Struct("!HHHHHH")
 LISTED = ("127.0.0.2",)
@@ -274,14 +274,17 @@ def _send(sock: socket.socket, message: bytes, addr: tuple[str, int]) -> None:
 
 @contextlib.asynccontextmanager
 async def dnsd(text: str = "", *, tcp: bool = True, port: int = 0) -> AsyncIterator[Dnsd]:
-    """Serve zone text and faults on 127.0.0.1 for the time of a `with`."""
+    """Serve zone text and faults on 127.0.0.1 for the time of a `with`; on a port that is given, by UDP alone."""
     server = Dnsd(ZoneFile.parse(text))
-    loop = asyncio.get_running_loop()
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as elsewhere:
+    by_udp, by_tcp = bound_pair("127.0.0.1") if tcp and not port else (socket.socket(type=socket.SOCK_DGRAM), None)
+    if by_tcp is None:
+        by_udp.bind(("127.0.0.1", port))
+    server.port = by_udp.getsockname()[1]
+    with socket.socket(type=socket.SOCK_DGRAM) as elsewhere:
         elsewhere.bind(("127.0.0.1", 0))
-        udp, _ = await loop.create_datagram_endpoint(lambda: _Datagrams(server, elsewhere), ("127.0.0.1", port))
-        server.port = udp.get_extra_info("sockname")[1]
-        stream = await asyncio.start_server(server.converse, "127.0.0.1", server.port) if tcp else None
+        loop = asyncio.get_running_loop()
+        udp, _ = await loop.create_datagram_endpoint(lambda: _Datagrams(server, elsewhere), sock=by_udp)
+        stream = None if by_tcp is None else await asyncio.start_server(server.converse, sock=by_tcp)
         try:
             yield server
         finally:

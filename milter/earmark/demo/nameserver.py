@@ -1,6 +1,8 @@
 """A small name server over zone text, for the demonstration: UDP and TCP on one port."""
 
 import asyncio
+import errno
+import socket
 from collections.abc import Callable
 
 from earmark.clients.dns.codec import read_query, write_reply
@@ -49,17 +51,31 @@ async def _converse(zone: ZoneFile, reader: asyncio.StreamReader, writer: asynci
 
 async def serve_zone(zone: ZoneFile, host: str = "127.0.0.1", port: int = 0) -> tuple[int, Callable[[], None]]:
     """Serve the zone; return the port, chosen by the system for 0, and what ends the serving. Raises OSError."""
-    loop = asyncio.get_running_loop()
-    udp, _ = await loop.create_datagram_endpoint(lambda: _Datagrams(zone), (host, port))
-    port = udp.get_extra_info("sockname")[1]
-    try:
-        tcp = await asyncio.start_server(lambda reader, writer: _converse(zone, reader, writer), host, port)
-    except OSError:
-        udp.close()
-        raise
+    by_udp, by_tcp = bound_pair(host, port)
+    udp, _ = await asyncio.get_running_loop().create_datagram_endpoint(lambda: _Datagrams(zone), sock=by_udp)
+    tcp = await asyncio.start_server(lambda reader, writer: _converse(zone, reader, writer), sock=by_tcp)
 
     def close() -> None:
         udp.close()
         tcp.close()
 
-    return port, close
+    return by_tcp.getsockname()[1], close
+
+
+def bound_pair(host: str, port: int = 0) -> tuple[socket.socket, socket.socket]:
+    """Return a UDP and a TCP socket bound to one port; for 0 to one that is free for both. Raises OSError."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    for _ in range(20):
+        udp, tcp = socket.socket(family, socket.SOCK_DGRAM), socket.socket(family, socket.SOCK_STREAM)
+        try:
+            tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            udp.bind((host, port))
+            tcp.bind((host, udp.getsockname()[1]))
+        except OSError:
+            udp.close()
+            tcp.close()
+            if port:
+                raise
+        else:
+            return udp, tcp
+    raise OSError(errno.EADDRINUSE, "no port is free for both UDP and TCP")
