@@ -49,8 +49,7 @@ static struct connection *connections;
 static struct figures figures;
 static long begun, ended, on_hold;
 static double started;
-static int poller, timer, released;
-static int full; /* the milter's listen queue was, when last tried */
+static int poller, timer, released, full; /* full: the milter's listen queue was, when last tried */
 
 static void die(const char *format, ...)
 {
@@ -107,9 +106,7 @@ static void begin_due(void)
     for (long looked = 0; looked < options.connections && begun < options.messages; looked++) {
         struct connection *connection = &connections[next];
         if (connection->fd < 0) {
-            if (options.rate > 0 && due_at(begun) > now())
-                return;
-            if (!begin(connection))
+            if ((options.rate > 0 && due_at(begun) > now()) || !begin(connection))
                 return;
         }
         next = (next + 1) % options.connections;
@@ -120,8 +117,7 @@ static void drop(struct connection *connection, long *counter)
 {
     if (counter)
         ++*counter;
-    if (connection->held)
-        on_hold--;
+    on_hold -= connection->held;
     connection->held = 0;
     close(connection->fd);
     connection->fd = -1;
@@ -207,11 +203,6 @@ static int negotiated(struct connection *connection, const char *data, size_t si
     return take_macro_lists(data + sizeof answer, size - sizeof answer);
 }
 
-static int is_edit(char command)
-{
-    return strchr("hiem+-2bq", command) != NULL;
-}
-
 /* Take a final answer to the current stage; count it and go on, or end. */
 static void take_answer(struct connection *connection, char command, const char *data)
 {
@@ -246,7 +237,7 @@ static void take_packet(struct connection *connection, char command, const char 
             drop(connection, &figures.out_of_protocol);
     } else if (connection->waiting && command == 'p') {
         return;
-    } else if (connection->waiting && connection->stage == EOM && is_edit(command)) {
+    } else if (connection->waiting && connection->stage == EOM && command && strchr("hiem+-2bq", command)) {
         figures.edits++;
     } else if (connection->waiting && command && strchr("cartdy", command)) {
         take_answer(connection, command, size ? data : "");
@@ -368,13 +359,8 @@ static void run(void)
     }
 }
 
-static void usage(void)
-{
-    fputs("usage: miltload [-c CONNECTIONS] [-n MESSAGES] [-a FIRST-ADDRESS] [-p HOPS] [-r MESSAGES-A-SECOND]\n"
-          "                [-t SECONDS-TO-AN-ANSWER] [-h] SOCKET\n",
-          stderr);
-    exit(2);
-}
+static const char usage[] = "usage: miltload [-c CONNECTIONS] [-n MESSAGES] [-a FIRST-ADDRESS] [-p HOPS] "
+                            "[-r MESSAGES-A-SECOND] [-t SECONDS-TO-AN-ANSWER] [-h] SOCKET";
 
 static void read_options(int count, char **words)
 {
@@ -388,11 +374,11 @@ static void read_options(int count, char **words)
         case 'r': options.rate = atof(optarg); break;
         case 't': options.timeout = atof(optarg); break;
         case 'h': options.hold = 1; break;
-        default: usage();
+        default: die(usage);
         }
     if (optind != count - 1 || options.connections < 1 || options.messages < 1 || options.hops < 1)
-        usage();
-    if (options.hold && options.connections < options.messages)
+        die(usage);
+    if (options.hold)
         options.connections = options.messages;
     if (strlen(words[optind]) >= sizeof peer.sun_path)
         die("the socket's path is too long");
@@ -403,8 +389,7 @@ int main(int count, char **words)
 {
     read_options(count, words);
     poller = epoll_create1(EPOLL_CLOEXEC);
-    connections = calloc((size_t)options.connections, sizeof *connections);
-    if (!connections)
+    if (!(connections = calloc((size_t)options.connections, sizeof *connections)))
         die("out of memory");
     for (long i = 0; i < options.connections; i++)
         connections[i].fd = -1;

@@ -15,7 +15,8 @@ from bench.rounds import Contender, alternate, cpu_ratios
 _LIST_DELAY = 50
 _OPEN_LOOP_SECONDS = 4
 _SESSIONS = 10_000
-_CACHES_FULL = 30_000
+_CACHES_FULL = 40_000
+"""Messages that bring 200,000 answers: the cache (100,000) has turned over once, and its table been built anew."""
 _CHUNK = 10_000
 _DEAD_SESSIONS = 1000
 _DEAD_MESSAGES = 1000
