@@ -43,6 +43,7 @@ def demo(
 
 async def _run(directory: Path, *, once: bool, port: int) -> bool:
     import asyncio
+    import signal
 
     from earmark.demo.dialogues import DIALOGUES
     from earmark.demo.embedded import Demonstration
@@ -52,7 +53,10 @@ async def _run(directory: Path, *, once: bool, port: int) -> bool:
         _show(results)
         if not once:
             _invite(demonstration, results)
-            await asyncio.Event().wait()
+            stop = asyncio.Event()
+            for number in (signal.SIGINT, signal.SIGTERM):
+                asyncio.get_running_loop().add_signal_handler(number, stop.set)
+            await stop.wait()
     return all(result.outcome == result.expected for result in results)
 
 
