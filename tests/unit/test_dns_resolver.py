@@ -24,7 +24,8 @@ async def resolving(
     async with dnsd(text, tcp=tcp) as server:
         resolver = Resolver([server.address], cache_size=cache_size)
         try:
-            yield server, resolver
+            async with asyncio.timeout(30):
+                yield server, resolver
         finally:
             resolver.close()
 
@@ -319,7 +320,7 @@ def test_a_single_resolver_that_is_gone_is_noticed_at_once_and_found_again(run: 
     async def main() -> None:
         port = free_port()
         resolver = Resolver([f"127.0.0.1:{port}"])
-        fact = await resolver.get("a.example", "A", give_up=60)
+        fact = await resolver.get("a.example", "A", give_up=5)
         assert (fact.status, fact.why) == (Status.TEMPERROR, "resolver unreachable: Connection refused")
         async with dnsd("*. A 127.0.0.2", port=port):
             assert (await resolver.get("b.example", "A")).status is Status.PASS

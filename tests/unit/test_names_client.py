@@ -172,7 +172,8 @@ async def test_only_five_mail_hosts_are_asked_for() -> None:
 async def ask(names: Names, question: ReverseName | HostAddress | MailHosts) -> tuple[Question, Fact]:
     future: asyncio.Future[tuple[Question, Fact]] = asyncio.get_running_loop().create_future()
     names.ask(question, lambda *answer: future.set_result(answer))
-    return await future
+    async with asyncio.timeout(10):
+        return await future
 
 
 async def test_what_is_asked_twice_is_worked_on_once_and_remembered() -> None:
