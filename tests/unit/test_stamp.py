@@ -1,3 +1,5 @@
+import re
+
 from earmark.core.evidence import Finding, Listing, Origin, Points
 from earmark.core.mail import Client, Envelope, Header, Message, Transaction
 from earmark.core.stamp import Trace, edits
@@ -49,6 +51,12 @@ def test_one_recipient_who_does_not_mark_keeps_the_flag_away_and_the_lowest_scor
     assert shown["X-Spam-Status"].startswith("No, score=2.00")
 
 
+def test_of_two_outcomes_alike_the_same_one_shows_whichever_recipient_came_first() -> None:
+    strict = Outcome(Action.ACCEPT, 0, 100, (finding("NO_PTR", 100),))
+    mild = Outcome(Action.ACCEPT, 0, 100, (finding("HELO_LOCAL", 100),))
+    assert made(strict, mild) == made(mild, strict)
+
+
 def test_what_could_not_be_checked_and_what_was_held_back_is_said() -> None:
     unknown = (Listing("zen.example", "192.0.2.7"), Listing("cop.example", "192.0.2.7"))
     shown = fields(Outcome(Action.ACCEPT, 900, 900, (), unknown, Action.REJECT))
@@ -77,6 +85,18 @@ def test_a_field_with_many_names_is_folded_and_bounded() -> None:
     assert len(value) < 1400
     assert all(len(line) <= 78 for line in value.split("\n"))
     assert value.endswith("...")
+
+
+def test_whatever_rules_and_lists_are_called_our_fields_stay_short_ascii_lines() -> None:
+    odd = ("a\r\nX-Evil: 1", "100%s%n", "gr\u00fc\u00df\u202e", "\0\x1b[2J", "y" * 5000, "", ",;=", " lead")
+    findings = tuple(finding(name * times, 1) for times in (1, 40) for name in odd)
+    unknown = tuple(Listing(name, "192.0.2.7") for name in odd * 20)
+    inserted = made(Outcome(Action.MARK, 0, 700, findings, unknown, Action.REJECT))
+    assert sum(len(edit.name) + len(edit.value) + 4 for edit in inserted if isinstance(edit, InsertHeader)) < 4096
+    for edit in inserted:
+        assert isinstance(edit, InsertHeader)
+        assert re.fullmatch(r"[ -~]*(\n\t[ -~]+)*", edit.value)
+        assert all(len(line) <= 998 for line in edit.value.split("\n"))
 
 
 def test_a_level_never_grows_without_bound() -> None:

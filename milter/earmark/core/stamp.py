@@ -67,7 +67,7 @@ def _fields(verdict: Verdict, policies: Sequence[Policy], trace: Trace) -> Itera
     outcomes = verdict.outcomes
     if not outcomes:
         return
-    mildest, policy = min(zip(outcomes, policies, strict=True), key=lambda pair: (pair[0].action, pair[0].mark_score))
+    mildest, policy = min(zip(outcomes, policies, strict=True), key=_mildness)
     lowest = min(outcome.mark_score for outcome in outcomes)
     yield InsertHeader("X-Earmark", _trace_value(verdict, trace))
     names = [finding.name for finding in mildest.findings]
@@ -78,6 +78,12 @@ def _fields(verdict: Verdict, policies: Sequence[Policy], trace: Trace) -> Itera
     yield InsertHeader("X-Spam-Score", points_text(lowest))
     if verdict.action >= Action.MARK:
         yield InsertHeader("X-Spam-Flag", "YES")
+
+
+def _mildness(pair: tuple[Outcome, Policy]) -> tuple[int, int, int, list[str]]:
+    """Order by how mild an outcome is, then by what is shown of it: recipients in another order change no field."""
+    outcome, policy = pair
+    return outcome.action, outcome.mark_score, policy.mark_at, [finding.name for finding in outcome.findings]
 
 
 def _trace_value(verdict: Verdict, trace: Trace) -> str:
