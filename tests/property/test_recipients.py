@@ -1,4 +1,4 @@
-"""A hundred recipients of fifty domains whose policies contradict each other: in which order they come decides nothing."""
+"""A hundred recipients of fifty domains whose policies contradict each other: their order decides nothing."""
 
 import asyncio
 import itertools

@@ -31,7 +31,7 @@ class Trace(NamedTuple):
 def edits(txn: Transaction, verdict: Verdict, policies: Sequence[Policy], trace: Trace) -> tuple[Edit, ...]:
     """Return the edits in the order in which they are to be made. `policies` go with the verdict's outcomes, in order.
 
-    Mail of an exempt session is our own: nothing is removed from it, and unless it is marked it gets the trace field only.
+    Mail of an exempt session is our own: nothing is removed from it, and unless marked it gets the trace field only.
     """
     if txn.envelope.exempt and verdict.action < Action.MARK:
         return (InsertHeader("X-Earmark", _trace_value(verdict, trace)),)

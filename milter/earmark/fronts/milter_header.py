@@ -7,8 +7,9 @@ FIELDS = 1000
 FIELD_BYTES = 64 * 1024
 BYTES = 256 * 1024
 """What is kept of a header; the rest is left out, and the message counts as truncated."""
-FORGED = 1000
-"""Fields of our own names that are kept beyond the limits, without their values, since they are to be removed."""
+FORGED, FORGED_NAME = 1000, 200
+"""Fields of our own names that are kept beyond the limits, since they are to be removed: how many, and how many bytes
+of each name. Values are not kept, and nobody acts on a name of more than 200 bytes."""
 
 
 class HeaderBlock:
@@ -26,7 +27,8 @@ class HeaderBlock:
         size = len(name) + len(value)
         if size > FIELD_BYTES:
             self.truncated = True
-            name, value, size = name[:FIELD_BYTES], value[:FIELD_BYTES], FIELD_BYTES
+            name = name[:FIELD_BYTES]
+            value, size = value[: FIELD_BYTES - len(name)], FIELD_BYTES
         self._bytes += size
         if len(self.fields) < FIELDS and self._bytes <= BYTES:
             self.fields.append(Header(name, value))
@@ -34,4 +36,4 @@ class HeaderBlock:
         self.truncated = True
         if self._forged < FORGED and is_ours(name):
             self._forged += 1
-            self.fields.append(Header(name, b""))
+            self.fields.append(Header(name[:FORGED_NAME], b""))
