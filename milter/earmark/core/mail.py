@@ -6,7 +6,7 @@ Everything a sender may choose has been decoded by `core.text.decoded`, except h
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import NamedTuple
 
 from earmark.core.text import decoded
@@ -60,14 +60,21 @@ def parse_path(raw: bytes) -> Address:
 
 
 @lru_cache(maxsize=4096)
+def _parsed(text: str) -> IPv4Address | IPv6Address | None:
+    try:
+        return ip_address(text)
+    except ValueError:
+        return None
+
+
+@lru_cache(maxsize=4096)
 def parse_address_text(text: str) -> str:
     """Return an IP address in its one canonical text form, or "" where `text` is none.
 
     IPv4 inside IPv6 (`::ffff:192.0.2.1`) is the IPv4 address that it means; a zone id is dropped.
     """
-    try:
-        address = ip_address(text.partition("%")[0])
-    except ValueError:
+    address = _parsed(text.partition("%")[0])
+    if address is None:
         return ""
     if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
         address = address.ipv4_mapped
@@ -101,11 +108,8 @@ def within(address: str, networks: tuple[IPv4Network | IPv6Network, ...]) -> boo
     """Return whether an address (canonical text) stands in one of the networks. False for what is no address."""
     if not address or not networks:
         return False
-    try:
-        parsed = ip_address(address)
-    except ValueError:
-        return False
-    return any(parsed in network for network in networks)
+    parsed = _parsed(address)
+    return parsed is not None and any(parsed in network for network in networks)
 
 
 @dataclass(slots=True)

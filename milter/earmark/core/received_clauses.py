@@ -9,7 +9,8 @@ from collections.abc import Iterator
 
 # Each alternative starts with another character and repeats one class at most: there is nothing to go back to.
 _PIECES = re.compile(r"[()]|\\.?|[^()\\]+", re.DOTALL)
-_CLAUSES = frozenset(("from", "by", "via", "with", "id", "for"))
+CLAUSES = frozenset(("from", "by", "via", "with", "id", "for"))
+"""The words that begin a clause."""
 
 
 class Clause:
@@ -47,7 +48,7 @@ def read_clauses(text: str) -> dict[str, Clause]:
         words = plain.split()
         for position, word in enumerate(words, start=1):
             key = word.lower() if len(word) <= 4 else ""
-            if key in _CLAUSES and _begins(key, clauses, current, is_last=position == len(words)):
+            if key in CLAUSES and _begins(key, clauses, current, is_last=position == len(words)):
                 current = Clause()
                 clauses.setdefault(key, current)
             else:

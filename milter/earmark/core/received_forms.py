@@ -8,10 +8,11 @@ What a client chose (its HELO, its ident, its account) is never taken for the ad
 authenticated.
 """
 
+import re
 from typing import NamedTuple
 
 from earmark.core.mail import parse_address_text
-from earmark.core.received_clauses import Clause, read_clauses
+from earmark.core.received_clauses import CLAUSES, Clause, read_clauses
 from earmark.core.text import printable
 
 MAX_BYTES = 8192
@@ -49,9 +50,45 @@ class _Client(NamedTuple):
     helo: str = ""
 
 
+# The form that Postfix and sendmail write, with Postfix's comments on TLS before `by`. Each part ends where the next
+# one begins, so there is nothing to go back to.
+_USUAL = re.compile(
+    r"""
+    [ \t\n]* from [ \t\n]+ ([^\s()\\;]+) [ \t\n]+
+    \( ([^\s()\[\]=@;\\]+) [ ] \[(?:IPv6:)?([0-9A-Fa-f.:]{2,45})\] \) [ \t\n]+
+    (?: \(using[ ]TLS [^()\\;]* (?: \( [^()\\;]* \) [^()\\;]* )? \) [ \t\n]+ )?
+    (?: \((?:No|Client)[ ] [^()\\;]* \) [ \t\n]+ )?
+    by [ \t\n]+ ([^\s()\\;]+) [ \t\n]+ (?: \(Postfix\) [ \t\n]+ )?
+    with [ \t\n]+ ((?:UTF8)?(?:E?SMTP|LMTP)S?A?) [ \t\n]+
+    id [ \t\n]+ [^\s()\\;]+ [ \t\n]*
+    (?: for [ \t\n]+ [^\s()\\;]+ [ \t\n]* )? (?: ; | $ )
+    """,
+    re.ASCII | re.VERBOSE,
+)
+
+
 def read_line(value: bytes) -> Line:
     """Read one value. Never raises; what cannot be read is ""."""
-    clauses = read_clauses(value[:MAX_BYTES].decode("ascii", "replace"))
+    text = value[:MAX_BYTES].decode("ascii", "replace")
+    return _read_usual(text) or read_any(text)
+
+
+def _read_usual(text: str) -> Line | None:
+    """Read a line of the usual form at once, as `read_any` would; None for all others."""
+    found = _USUAL.match(text)
+    if found is None:
+        return None
+    helo, rdns, address, by, protocol = found.groups()
+    address = parse_address_text(address)
+    if not address or "helo" in rdns.lower() or rdns == "EHLO" or by.lower() in CLAUSES:
+        return None
+    name = rdns.rstrip(".") if _is_name(rdns) else ""
+    return Line(address, _shown(helo), _shown(name), _shown(by), protocol, protocol in _AUTHENTICATED)
+
+
+def read_any(text: str) -> Line:
+    """Read a line of any form."""
+    clauses = read_clauses(text)
     sender = clauses.get("from")
     receiver = clauses.get("by", Clause())
     protocol = _protocol(clauses)
