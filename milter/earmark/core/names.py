@@ -5,10 +5,20 @@ file can make no match slow (docs/adr/0005-name-rules-are-words.md).
 """
 
 import re
+from functools import lru_cache
 from ipaddress import IPv4Address
 from typing import NamedTuple
 
 _WORDS = re.compile(r"[a-z]+|[0-9]+")
+_NUMBERS = re.compile(r"[0-9]+")
+_HEXADECIMAL = 8
+"""Digits of an IPv4 address in hexadecimal: a shorter label cannot hold one."""
+
+
+@lru_cache(maxsize=16)
+def _words(host: str) -> frozenset[str]:
+    """Return the runs of letters and of digits of a host name: several rules look at one name, one after the other."""
+    return frozenset(_WORDS.findall(host[:255].lower()))
 
 
 class NameRule(NamedTuple):
@@ -24,11 +34,10 @@ class NameRule(NamedTuple):
 
     def matches(self, host: str, address: str) -> bool:
         """Return whether this rule takes `host`, the reverse name of `address`, for generic. Linear in its length."""
-        host = host[:255].lower()
-        found = _WORDS.findall(host)
+        found = _words(host)
         if not self.unless.isdisjoint(found):
             return False
-        return not self.words.isdisjoint(found) or (self.address and holds_address(host, address))
+        return not self.words.isdisjoint(found) or (self.address and holds_address(host[:255].lower(), address))
 
 
 def holds_address(host: str, address: str) -> bool:
@@ -37,12 +46,14 @@ def holds_address(host: str, address: str) -> bool:
     In order or reversed: as four decimal numbers with something between them, as decimal numbers of three digits each
     without, or in hexadecimal.
     """
+    digits = [word.lstrip("0") or "0" for word in _NUMBERS.findall(host)]
+    labels = [label for label in host.replace("-", "").replace("_", "").split(".") if len(label) >= _HEXADECIMAL]
+    if len(digits) < 4 and not labels:
+        return False
     try:
         octets = IPv4Address(address).packed
     except ValueError:
         return False
-    digits = [word.lstrip("0") or "0" for word in _WORDS.findall(host) if word[0] <= "9"]
-    labels = host.replace("-", "").replace("_", "").split(".")
     return any(_runs(digits, order) or _stands_in(labels, order) for order in (octets, octets[::-1]))
 
 
