@@ -31,6 +31,24 @@ def test_a_client_that_no_list_has_is_let_in(lab: Lab, peer: Peer) -> None:
     assert_invariants(lab, [sent])
 
 
+NOBODYS = (
+    "10.1.2.3", "100.64.0.1", "127.0.0.1", "169.254.1.1", "172.16.0.1", "192.168.1.1", "224.0.0.1", "::1", "fe80::1",
+    "fc00::1", "ff02::1", "64:ff9b::cb00:7107", "2002:cb00:7107::1",
+)  # fmt: skip
+
+
+def test_no_query_leaves_for_a_client_whose_address_is_nobodys(lab: Lab) -> None:
+    before = len(lab.lists.queries())
+    sent = [lab.send(PLAIN, "bob@lab.test", peer=Peer(address, name="")) for address in NOBODYS]
+    assert all(one.queue_id for one in sent)
+    asked = lab.lists.queries()[before:]
+    assert not [name for name in asked if not name.endswith("sender.test")], "only who the client says it is"
+    sent.append(lab.send(PLAIN, "bob@lab.test", peer=Peer("203.0.113.77", name="")))
+    asked = lab.lists.queries()[before:]
+    assert "77.113.0.203.bl.lab.test" in asked, "else this test looks for the wrong thing"
+    assert_invariants(lab, sent)
+
+
 def test_one_recipients_policy_refuses_and_the_others_still_get_the_mail(lab: Lab) -> None:
     sent = lab.send(PLAIN, "a@lab.test", "b@marks.test", "c@lab.test", "d@errors.test", peer=LISTED)
     assert [reply.code for reply in sent.recipients.values()] == [550, 250, 550, 250]

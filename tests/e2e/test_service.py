@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from earmark.wire.milter import Command
 from fakes.running_service import CLEAN, LISTED, PYTHON, RunningService, alive, name_server, wait_until
 from fakes.scripted_mta import ACCEPTED, REFUSED, ScriptedMta
 
@@ -118,6 +119,40 @@ def test_a_killed_worker_is_replaced_and_the_sessions_of_others_go_on(service: R
     assert survivors >= holders if survivors else before[1] in service.workers()
     assert judged(service, LISTED) == REFUSED
     assert service.counter("worker_ended") == 1
+
+
+DIALOGUE = (
+    (Command.CONNECT, b"mail.example.net\x004\x30\x39" + CLEAN.encode() + b"\0"),
+    (Command.HELO, b"mail.example.net\0"),
+    (Command.MAIL, b"<sender@example.net>\0"),
+    (Command.RCPT, b"<user@example.org>\0"),
+    (Command.DATA, b""),
+    (Command.HEADER, b"Subject\0 test\0"),
+    (Command.EOH, b""),
+    (Command.EOM, b""),
+)
+
+
+def test_workers_killed_at_any_stage_answer_nothing_more_and_the_retry_is_judged_as_ever(
+    service: RunningService,
+) -> None:
+    for round_ in (1, 2):
+        with contextlib.ExitStack() as connections:
+            mtas = [connections.enter_context(ScriptedMta(service.address)) for _ in DIALOGUE]
+            for stage, mta in enumerate(mtas):
+                assert {mta.say(*step) for step in DIALOGUE[:stage]} <= {ACCEPTED}
+            killed = service.workers()
+            for pid in killed:
+                os.kill(pid, signal.SIGKILL)
+            wait_until(lambda: not any(map(alive, killed)), "no worker is left")  # noqa: B023 - waited for right here
+            for stage, mta in enumerate(mtas):
+                with pytest.raises((EOFError, ConnectionError)):
+                    mta.say(*DIALOGUE[stage])
+        wait_until(lambda: service.counter("worker_ended") == 2 * round_, "their ends are noticed")  # noqa: B023
+        wait_until(lambda: len(service.workers()) == 2, "both are replaced")
+        with ScriptedMta(service.address) as mta:
+            assert {mta.say(*step) for step in DIALOGUE} == {ACCEPTED}
+        assert judged(service, LISTED) == REFUSED
 
 
 def test_a_worker_that_hangs_is_killed_and_replaced(service: RunningService) -> None:

@@ -1,6 +1,7 @@
 """The lists: real rbldnsd behind real unbound, on ports of their own. Every name that the tests use is under .test."""
 
 import os
+import re
 import signal
 import socket
 from pathlib import Path
@@ -38,6 +39,7 @@ server:
   directory: "{top}"
   pidfile: "{top}/unbound.pid"
   use-syslog: no
+  log-queries: yes
   do-ip6: no
   num-threads: 1
   access-control: 127.0.0.0/8 allow
@@ -59,6 +61,9 @@ stub-zone:
 """
 
 
+_QUERY = re.compile(rb"info: 127\.0\.0\.1 (\S+)\. \S+ IN$", re.MULTILINE)
+
+
 class Lists:
     """One rbldnsd and one unbound; `port` is unbound's."""
 
@@ -78,6 +83,10 @@ class Lists:
 
     def wait_ready(self) -> None:
         wait_until(lambda: _answers(self.port, "2.0.0.127.bl.lab.test"), "the list answers through unbound")
+
+    def queries(self) -> list[str]:
+        """Return the names that the resolver has been asked for since it was started, in order."""
+        return [name.decode("ascii") for name in _QUERY.findall(self._unbound.log.read_bytes())]
 
     def hang(self) -> None:
         """Let the resolver take queries and answer none."""

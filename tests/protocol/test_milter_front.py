@@ -11,6 +11,7 @@ from earmark.core.evidence import Fact, Status
 from earmark.core.record import Judged
 from earmark.wire.milter import Command, Connect, Steps, packet
 from earmark.wire.milter_mta import ALL_STEPS, connect, helo, macros, mail, rcpt
+from fakes.descriptors import room_for
 from fakes.milter_front import RunningFront, lists_only, milter_front
 from fakes.mta import CLIENT, DEADLINE, Mta
 from fakes.world import LATER, FakeWorld, zone_fact
@@ -148,39 +149,41 @@ async def test_a_header_beyond_the_limits_is_cut_and_said_to_be() -> None:
         await mta.quit()
 
 
-async def test_connections_that_bring_no_whole_packet_are_closed_and_others_served() -> None:
-    async with milter_front(idle=0.2) as running:
-        slow = [await Mta.open(running.path) for _ in range(50)]
+async def test_five_hundred_slow_connections_are_closed_and_others_served_meanwhile() -> None:
+    with room_for(1200):
+        async with milter_front(idle=0.2) as running:
+            slow = [await Mta.open(running.path) for _ in range(500)]
 
-        async def drip(mta: Mta) -> None:
-            for byte in packet(Command.NEGOTIATE, bytes(12)) * 1000:
-                mta.send(bytes([byte]))
-                await asyncio.sleep(0.05)
+            async def drip() -> None:
+                for byte in packet(Command.BODY, bytes(60_000)):
+                    for mta in slow:
+                        mta.send(bytes([byte]))
+                    await asyncio.sleep(0.05)
 
-        drips = [asyncio.create_task(drip(mta)) for mta in slow]
-        await accepts(running)
-        for mta in slow:
-            with pytest.raises((EOFError, ConnectionError)):
-                await mta.hear()
-        for task in drips:
-            task.cancel()
-        await asyncio.gather(*drips, return_exceptions=True)
-        for mta in slow:
-            await mta.vanish()
+            dripping = asyncio.create_task(drip())
+            await accepts(running)
+            for mta in slow:
+                with pytest.raises((EOFError, ConnectionError)):
+                    await mta.hear()
+            dripping.cancel()
+            await asyncio.gather(dripping, return_exceptions=True)
+            for mta in slow:
+                await mta.vanish()
 
 
-async def test_five_hundred_sessions_at_once_are_all_answered() -> None:
-    async with milter_front(FakeWorld(LISTED)) as running:
-        mtas = [await Mta.open(running.path) for _ in range(500)]
+async def test_a_thousand_sessions_at_once_are_all_answered() -> None:
+    with room_for(2200):
+        async with milter_front(FakeWorld(LISTED)) as running:
+            mtas = [await Mta.open(running.path) for _ in range(1000)]
 
-        async def session(mta: Mta, *, listed: bool) -> None:
-            await mta.greet(Connect(b"x", "4", 1, b"192.0.2.9") if listed else CLEAN_CLIENT)
-            heard = await mta.message()
-            running.refusals.extend(reply for reply in heard.replies if reply != "continue")
-            assert heard.replies[0].startswith("550" if listed else "continue")
-            await mta.quit()
+            async def session(mta: Mta, *, listed: bool) -> None:
+                await mta.greet(Connect(b"x", "4", 1, b"192.0.2.9") if listed else CLEAN_CLIENT)
+                heard = await mta.message()
+                running.refusals.extend(reply for reply in heard.replies if reply != "continue")
+                assert heard.replies[0].startswith("550" if listed else "continue")
+                await mta.quit()
 
-        await asyncio.gather(*(session(mta, listed=number % 5 == 0) for number, mta in enumerate(mtas)))
+            await asyncio.gather(*(session(mta, listed=number % 5 == 0) for number, mta in enumerate(mtas)))
 
 
 async def test_an_mta_that_does_not_read_is_not_read_from() -> None:
