@@ -9,8 +9,9 @@ Answers come by callback and a wait is one Future, since a task for each look-up
 
 import asyncio
 import time
+from base64 import b32encode
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from os import urandom
 from typing import Protocol
 
@@ -27,14 +28,14 @@ from earmark.core.text import decoded, printable
 from earmark.core.verdict import Action, Outcome, Verdict
 
 _AUTHENTICATED = "authenticated as"
-_ID_DIGITS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford's base 32: nothing to confuse when read out on the phone
+# Crockford's base 32: nothing to confuse when it is read out on the phone.
+_TO_CROCKFORD = bytes.maketrans(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", b"0123456789ABCDEFGHJKMNPQRSTVWXYZ")
 _NOT_IN_TIME = Fact(Status.TEMPERROR, why="no answer in time")
 
 
 def new_verdict_id() -> str:
     """Return 12 random base-32 digits: short enough to quote, long enough not to meet another."""
-    number = int.from_bytes(urandom(8), "big")
-    return "".join(_ID_DIGITS[(number >> shift) & 31] for shift in range(0, 60, 5))
+    return b32encode(urandom(8))[:12].translate(_TO_CROCKFORD).decode("ascii")
 
 
 class Answers(Protocol):
@@ -152,7 +153,10 @@ class Session:
         exempt = self.envelope.exempt if not self.envelope.exempt.startswith(_AUTHENTICATED) else ""
         if user and not exempt:
             exempt = f"{_AUTHENTICATED} {printable(user, 100)}"
-        self.envelope = replace(self.envelope, sender=sender, at=self._engine.clock(), exempt=exempt)
+        known = self.envelope
+        self.envelope = Envelope(
+            known.client, known.site, known.helo, sender, self._engine.clock(), exempt, known.relay
+        )
         self.txn = Transaction(self.envelope, Message())
         self._pending &= self._kept
         self.facts = self._good_facts()

@@ -1,6 +1,7 @@
 """Configuration: from bytes to policies, and where each value was set."""
 
 import os
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -171,7 +172,8 @@ def test_windows_line_ends_change_nothing_but_the_generations_name() -> None:
     files = {name: content.replace(b"\n", b"\r\n") for name, content in SHIPPED.items()}
     windows, unix = compile_generation(files), compile_generation(SHIPPED)
     assert windows.id != unix.id
-    assert windows.policies.default.knobs == unix.policies.default.knobs
+    for name, knobs in windows.policies.default.knobs.items():
+        assert asdict(knobs) == asdict(unix.policies.default.knobs[name])
     assert windows.policies.default.places == unix.policies.default.places
 
 

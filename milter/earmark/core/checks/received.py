@@ -2,20 +2,21 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Annotated
 
 from earmark.core.checks.check import MessageCheck
 from earmark.core.checks.listings import knob_of, weight_of
 from earmark.core.evidence import UNKNOWN, Facts, Finding, Listing, Origin, Points, Question, Stage, Status
 from earmark.core.mail import Hop, Transaction
-from earmark.core.zones import Code, Zone, is_public
+from earmark.core.zones import Zone, is_public
 
 _FIVE_POINTS = Points(500)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class ReceivedKnobs:
-    """Settings of [received]."""
+    """Settings of [received]; compared by identity."""
 
     zones: tuple[Zone, ...] = ()
     """The lists to ask, by name from rules/zones.toml."""
@@ -38,7 +39,7 @@ def wants(transaction: Transaction, _facts: Facts, knobs: ReceivedKnobs) -> Iter
     paid = transaction.envelope.client.address
     for hop in _asked_hops(transaction.message.hops, knobs):
         if hop.address != paid:
-            for zone in _zones(hop, knobs):
+            for zone in _zones(knobs, ":" in hop.address, _at_full_weight(hop)):
                 yield Listing(zone.name, hop.address)
 
 
@@ -54,22 +55,20 @@ def _asked_hops(hops: Sequence[Hop], knobs: ReceivedKnobs) -> list[Hop]:
     return list(chosen.values())
 
 
-def _zones(hop: Hop, knobs: ReceivedKnobs) -> list[Zone]:
-    """Return the zones with something to say about this hop."""
-    return [
-        zone
-        for zone in knobs.zones
-        if zone.received and zone.takes(hop.address) and any(_counts(code, hop) for code in zone.codes)
-    ]
+@lru_cache(maxsize=4096)
+def _zones(knobs: ReceivedKnobs, ipv6: bool, full: bool) -> tuple[Zone, ...]:  # noqa: FBT001 - keys of a cache
+    """Return the zones with something to say about a hop of this family, at full weight or deep."""
+    takes = [zone for zone in knobs.zones if zone.received and (zone.ipv6 if ipv6 else zone.ipv4)]
+    return tuple(zone for zone in takes if any(code.deep or full for code in zone.codes))
 
 
-def _counts(code: Code, hop: Hop) -> bool:
-    """Return whether a code is held against a hop.
+def _at_full_weight(hop: Hop) -> bool:
+    """Return whether all codes are held against a hop, not those only that count deep.
 
-    All are held against the client that handed over to one of our relays, as against one that connects to us: unless it
+    So they are against the client that handed over to one of our relays, as against one that connects to us: unless it
     authenticated there, for then it may be at home.
     """
-    return code.deep or (hop.handed_over and not hop.authenticated)
+    return hop.handed_over and not hop.authenticated
 
 
 def examine(transaction: Transaction, facts: Facts, knobs: ReceivedKnobs) -> Iterator[Finding]:
@@ -99,7 +98,7 @@ def _capped(findings: Iterable[Finding], at_most: int) -> Iterator[Finding]:
 def _heaviest_by_owner(hop: Hop, facts: Facts, knobs: ReceivedKnobs) -> Iterable[Finding]:
     """Return the heaviest listing of each owner's zones, as on the connection."""
     heaviest: dict[str, Finding] = {}
-    for zone in _zones(hop, knobs):
+    for zone in _zones(knobs, ":" in hop.address, _at_full_weight(hop)):
         finding = _listed(hop, zone, facts, knobs)
         best = heaviest.get(zone.owner)
         if finding is not None and (best is None or finding.score > best.score):
@@ -112,7 +111,7 @@ def _listed(hop: Hop, zone: Zone, facts: Facts, knobs: ReceivedKnobs) -> Finding
     fact = facts.get(question, UNKNOWN)
     if fact.status is not Status.FAIL:
         return None
-    entries = [code for code in zone.entries(fact.data) if _counts(code, hop)]
+    entries = [code for code in zone.entries(fact.data) if code.deep or _at_full_weight(hop)]
     if not entries:
         return None
     code = max(entries, key=lambda entry: weight_of(entry, knobs.weights))
