@@ -1,0 +1,29 @@
+"""Every finding is told in the manual and shown by a golden case."""
+
+import re
+from pathlib import Path
+
+from earmark.core.checks import client, helo, sender
+
+ROOT = Path(__file__).resolve().parents[2]
+MANUAL = (ROOT / "docs" / "findings.md").read_text()
+CASES = "".join(path.read_text() for path in sorted((ROOT / "tests" / "golden" / "cases").glob("*.expected")))
+
+
+def named_in_code() -> set[str]:
+    """The names of all findings but those of lists, which are data."""
+    source = "".join(Path(module.__file__ or "").read_text() for module in (client, helo, sender))
+    written = set(re.findall(r'"((?:NO|PTR|SENDER|HELO)_[A-Z_]+)"', source))
+    return written | {f"HELO_{name.upper()}" for name in helo._WHY}
+
+
+def test_every_finding_stands_in_the_manual_and_in_a_golden_case() -> None:
+    assert len(named_in_code()) >= 16
+    for name in named_in_code():
+        assert f"`{name}`" in MANUAL, f"{name} is not in docs/findings.md"
+        assert re.search(rf"^    {name} ", CASES, re.MULTILINE), f"no golden case shows {name}"
+
+
+def test_the_manual_names_no_finding_that_does_not_exist() -> None:
+    told = set(re.findall(r"^\| `([A-Z_]+)` ", MANUAL, re.MULTILINE))
+    assert told == named_in_code() | {"RECEIVED_"}
