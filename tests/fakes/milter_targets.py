@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
+from itertools import chain
 
 from earmark.core.policy import PolicySet
 from earmark.engine import Engine
@@ -43,7 +44,8 @@ async def _session(raw: bytes) -> None:
     engine = Engine(policies, FakeWorld(), GENERATION, lambda _judged: None)
     session = MilterSession(Shared(engine, events, reads_body=False), lambda: None)
     with suppress(RemoteError):
-        for letter, payload in wire.Splitter().feed(NEGOTIATED + raw):
-            session.take(letter, payload)
+        packets = iter(wire.Splitter().feed(NEGOTIATED + raw))
+        while not session.ended and (ahead := next(packets, None)):
+            session.take(chain([ahead], packets))
     session.close()
     assert not events.lines, events.lines

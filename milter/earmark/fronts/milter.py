@@ -142,23 +142,18 @@ class MilterConnection(asyncio.Protocol):
             self._work(iter(packets))
 
     def _work(self, packets: Iterator[Packet]) -> None:
-        session = self.session
         self._working = True
         try:
-            for letter, payload in packets:
-                session.take(letter, payload)
-                if session.waiting:
-                    self._rest = packets
-                    break
-                if session.ended:
-                    self._write()
-                    self._transport.close()
-                    break
+            self.session.take(packets)
         except RemoteError as error:
             self._write()
             self._give_up(error)
         self._working = False
         self._write()
+        if self.session.waiting:
+            self._rest = packets
+        elif self.session.ended:
+            self._transport.close()
 
     def _write(self) -> None:
         out = self.session.out

@@ -25,15 +25,19 @@ class HeaderBlock:
     def add(self, name: bytes, value: bytes) -> None:
         """Add a field, or as much of it as there is room for."""
         size = len(name) + len(value)
-        if size > FIELD_BYTES:
-            self.truncated = True
-            name = name[:FIELD_BYTES]
-            value, size = value[: FIELD_BYTES - len(name)], FIELD_BYTES
-        self._bytes += size
-        if len(self.fields) < FIELDS and self._bytes <= BYTES:
+        used = self._bytes + size
+        if size <= FIELD_BYTES and used <= BYTES and len(self.fields) < FIELDS:
+            self._bytes = used
             self.fields.append(Header(name, value))
-            return
+        else:
+            self._add_cut(name[:FIELD_BYTES], value)
+
+    def _add_cut(self, name: bytes, value: bytes) -> None:
         self.truncated = True
-        if self._forged < FORGED and is_ours(name):
+        value = value[: FIELD_BYTES - len(name)]
+        self._bytes += len(name) + len(value)
+        if self._bytes <= BYTES and len(self.fields) < FIELDS:
+            self.fields.append(Header(name, value))
+        elif self._forged < FORGED and is_ours(name):
             self._forged += 1
             self.fields.append(Header(name[:FORGED_NAME], b""))

@@ -13,7 +13,7 @@ Theory of operation
 """
 
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
@@ -23,17 +23,16 @@ from earmark.core.text import decoded
 from earmark.core.verdict import Edit, Outcome, Verdict
 from earmark.engine import Engine, Session
 from earmark.fronts.milter_header import HeaderBlock
-from earmark.fronts.milter_terms import EDITING, MACROS_USED, Terms, agree, encode_edits, reverse_name, user_of
+from earmark.fronts.milter_terms import MACROS_USED, Terms, agree, encode_edits, reverse_name, user_of
 from earmark.wire import RemoteError
 from earmark.wire.milter import (
     CONTINUE,
     Command,
+    Packet,
     decode_connect,
     decode_header,
     decode_macros,
-    decode_negotiation,
     decode_strings,
-    encode_negotiation,
     reply_code,
 )
 
@@ -41,6 +40,10 @@ RECIPIENTS = 1000
 """Recipients of a message; more are told 452 4.5.3, and senders try again with them (RFC 5321 section 4.5.3.1.10)."""
 
 _NEW, _NEGOTIATED, _CONNECTED, _IN_TRANSACTION = range(4)
+_MACRO, _RCPT, _EOM = map(int, (Command.MACRO, Command.RCPT, Command.EOM))
+_NO_TERMS = Terms()
+_NO_HEADER = HeaderBlock()
+"""What stands between two transactions, when no field can come."""
 
 
 class Events(Protocol):
@@ -89,10 +92,10 @@ class MilterSession:
         self._resume = resume
         self._session: Session | None = None
         self._stage = _NEW
-        self._terms = Terms()
+        self._terms = _NO_TERMS
         self._macros: dict[int, bytes] = {}
         self._recipients = 0
-        self._header_block = HeaderBlock()
+        self._header_block = _NO_HEADER
         self._trouble = False
         """A fault of ours at CONNECT or HELO: no transaction of this client can be judged."""
         self._unjudged = False
@@ -104,32 +107,38 @@ class MilterSession:
         """The MTA keeps the connection for a client to come."""
         self.ended = False
 
-    def take(self, letter: int, payload: bytes) -> None:
-        """Take one packet. Raises RemoteError where the MTA breaks the protocol."""
-        known = self._COMMANDS.get(letter)
-        if known is None:
-            raise RemoteError(f"unknown command {letter:#04x}")
-        handler, earliest, answered = known
-        if self._stage < earliest:
-            raise RemoteError(f"{Command(letter).name} out of sequence")
-        try:
-            handler(self, payload)
-        except RemoteError:
-            raise
-        except Exception as error:  # noqa: BLE001 - rule 3
-            self._trouble = self._trouble or letter in {Command.CONNECT, Command.HELO}
-            self.failed(error)
-        if answered and letter not in self._terms.no_reply:
-            self.out.append(CONTINUE)
+    def take(self, packets: Iterator[Packet]) -> None:
+        """Take packets up to one that waits for the engine or ends the connection; `packets` keeps the others.
+
+        Raises RemoteError where the MTA breaks the protocol.
+        """
+        commands = self._COMMANDS
+        for letter, payload in packets:
+            if letter == _MACRO and self._stage and payload and payload[0] not in MACROS_USED:
+                continue  # as many as there are header fields
+            known = commands.get(letter)
+            if known is None or self._stage < known[1]:
+                raise _unexpected(letter)
+            try:
+                known[0](self, payload)
+            except RemoteError:
+                raise
+            except Exception as error:  # noqa: BLE001 - rule 3
+                self._trouble = self._trouble or letter in {Command.CONNECT, Command.HELO}
+                self.failed(error)
+            if letter in self._terms.answered:
+                self.out.append(CONTINUE)
+            if self.waiting or self.ended:
+                return
 
     def failed(self, error: Exception) -> None:
         """Log a fault of ours, and accept what waits for it."""
         self._log(error)
         self._unjudged = True
         waited, self.waiting = self.waiting, 0
-        if waited == Command.RCPT:
+        if waited == _RCPT:
             self.out.append(CONTINUE)
-        elif waited == Command.EOM:
+        elif waited == _EOM:
             self._accept_unjudged()
         if waited:
             self._resume()
@@ -155,15 +164,13 @@ class MilterSession:
     def _negotiate(self, payload: bytes) -> None:
         if self._stage > _NEGOTIATED:
             raise RemoteError("NEGOTIATE out of sequence")
-        offer = decode_negotiation(payload)
-        answer, self._terms = agree(offer, reads_body=self._shared.reads_body)
-        lacking = EDITING & ~offer.actions
-        if lacking and not self._shared.lack_told:
+        self._terms = terms = agree(payload, reads_body=self._shared.reads_body)
+        if terms.lacking and not self._shared.lack_told:
             self._shared.lack_told = True
             why = "the MTA does not let us edit the header as we need: refusals work, marks may not"
-            self._shared.log.event("degraded", front="milter", lacking=lacking.name, why=why)
+            self._shared.log.event("degraded", front="milter", lacking=terms.lacking, why=why)
         self._stage = _NEGOTIATED
-        self.out.append(encode_negotiation(answer))
+        self.out.append(terms.answer)
 
     def _macro(self, payload: bytes) -> None:
         if not payload:
@@ -171,7 +178,7 @@ class MilterSession:
         if payload[0] in MACROS_USED:
             self._macros[payload[0]] = payload
 
-    def _use_macros(self, command: Command) -> dict[bytes, bytes]:
+    def _use_macros(self, command: int) -> dict[bytes, bytes]:
         payload = self._macros.pop(command, None)
         return decode_macros(payload)[1] if payload else {}
 
@@ -206,7 +213,7 @@ class MilterSession:
         macros = self._use_macros(Command.MAIL)
         if self._session and not self._unjudged:
             self._session.mail(parse_path(path), user=user_of(macros))
-            self._learn_queue_id(macros)
+            self._session.queue_id = decoded(macros.get(b"i", b""), 100)
 
     def _rcpt(self, payload: bytes) -> None:
         path = decode_strings(payload)[0]
@@ -216,22 +223,24 @@ class MilterSession:
         elif self._session is None or self._unjudged:
             self.out.append(CONTINUE)
         else:
-            self.waiting = Command.RCPT
+            self.waiting = _RCPT
             self._session.rcpt(parse_path(path), self._recipient_decided)
 
     def _recipient_decided(self, outcome: Outcome) -> None:
-        if self.waiting == Command.RCPT:
+        if self.waiting == _RCPT:
             reply = outcome.reply
             self.out.append(reply_code(reply.code, reply.enhanced, reply.text) if reply else CONTINUE)
             self.waiting = 0
             self._resume()
 
     def _data(self, _payload: bytes) -> None:
-        self._learn_queue_id(self._use_macros(Command.DATA))
+        self._learn_queue_id(Command.DATA)
 
-    def _learn_queue_id(self, macros: dict[bytes, bytes]) -> None:
-        if self._session and macros.get(b"i"):
-            self._session.queue_id = decoded(macros[b"i"], 100)
+    def _learn_queue_id(self, command: Command) -> None:
+        """Take the queue id from macros that came after MAIL: Postfix has none before the first recipient."""
+        payload = self._macros.pop(command, None)
+        if payload and self._session and not self._session.queue_id:
+            self._session.queue_id = decoded(decode_macros(payload)[1].get(b"i", b""), 100)
 
     def _header(self, payload: bytes) -> None:
         name, value = decode_header(payload)
@@ -241,16 +250,16 @@ class MilterSession:
         """Take what tells nothing new: EOH, UNKNOWN, and a body that nobody reads, chunk by chunk."""
 
     def _end_of_message(self, _payload: bytes) -> None:
-        self._learn_queue_id(self._use_macros(Command.EOM))
+        self._learn_queue_id(Command.EOM)
         if self._session is None or self._unjudged:
             self._accept_unjudged()
         else:
-            self.waiting = Command.EOM
+            self.waiting = _EOM
             block = self._header_block
             self._session.end_of_message(block.fields, self._message_decided, truncated=block.truncated)
 
     def _message_decided(self, verdict: Verdict) -> None:
-        if self.waiting == Command.EOM:
+        if self.waiting == _EOM:
             self._accept(verdict.edits)
             self.waiting = 0
             self._resume()
@@ -277,7 +286,7 @@ class MilterSession:
 
     def _end_transaction(self) -> None:
         self._stage = _CONNECTED
-        self._header_block = HeaderBlock()
+        self._header_block = _NO_HEADER
 
     def _quit(self, _payload: bytes) -> None:
         self.close()
@@ -290,21 +299,28 @@ class MilterSession:
         self.between_clients = True
         self.ended = self._shared.draining
 
-    _COMMANDS: ClassVar[dict[int, tuple[Callable[["MilterSession", bytes], None], int, bool]]] = {
-        Command.NEGOTIATE: (_negotiate, _NEW, False),
-        Command.MACRO: (_macro, _NEGOTIATED, False),
-        Command.CONNECT: (_connect, _NEGOTIATED, True),
-        Command.HELO: (_helo, _CONNECTED, True),
-        Command.MAIL: (_mail, _CONNECTED, True),
-        Command.RCPT: (_rcpt, _IN_TRANSACTION, False),
-        Command.DATA: (_data, _IN_TRANSACTION, True),
-        Command.HEADER: (_header, _IN_TRANSACTION, True),
-        Command.EOH: (_ignore, _IN_TRANSACTION, True),
-        Command.BODY: (_ignore, _IN_TRANSACTION, True),
-        Command.EOM: (_end_of_message, _IN_TRANSACTION, False),
-        Command.ABORT: (_abort, _NEGOTIATED, False),
-        Command.UNKNOWN: (_ignore, _NEGOTIATED, True),
-        Command.QUIT: (_quit, _NEW, False),
-        Command.QUIT_NC: (_quit_but_stay, _NEGOTIATED, False),
+    _COMMANDS: ClassVar[dict[int, tuple[Callable[["MilterSession", bytes], None], int]]] = {
+        Command.NEGOTIATE: (_negotiate, _NEW),
+        Command.MACRO: (_macro, _NEGOTIATED),
+        Command.CONNECT: (_connect, _NEGOTIATED),
+        Command.HELO: (_helo, _CONNECTED),
+        Command.MAIL: (_mail, _CONNECTED),
+        Command.RCPT: (_rcpt, _IN_TRANSACTION),
+        Command.DATA: (_data, _IN_TRANSACTION),
+        Command.HEADER: (_header, _IN_TRANSACTION),
+        Command.EOH: (_ignore, _IN_TRANSACTION),
+        Command.BODY: (_ignore, _IN_TRANSACTION),
+        Command.EOM: (_end_of_message, _IN_TRANSACTION),
+        Command.ABORT: (_abort, _NEGOTIATED),
+        Command.UNKNOWN: (_ignore, _NEGOTIATED),
+        Command.QUIT: (_quit, _NEW),
+        Command.QUIT_NC: (_quit_but_stay, _NEGOTIATED),
     }
-    """What each command does, the earliest stage that it may come in, and whether it is answered right after that."""
+    """What each command does, and the earliest stage that it may come in."""
+
+
+def _unexpected(letter: int) -> RemoteError:
+    try:
+        return RemoteError(f"{Command(letter).name} out of sequence")
+    except ValueError:
+        return RemoteError(f"unknown command {letter:#04x}")

@@ -1,11 +1,12 @@
 """What a milter session agrees on with the MTA, and what follows from it: which macros come, how edits are sent."""
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import NamedTuple
 
 from earmark.core.evidence import Fact, Status
 from earmark.core.text import decoded
-from earmark.core.verdict import ChangeHeader, Edit, InsertHeader, RemoveHeader
+from earmark.core.verdict import Edit, InsertHeader, RemoveHeader
 from earmark.wire import RemoteError
 from earmark.wire.milter import (
     OLDEST_VERSION,
@@ -16,6 +17,8 @@ from earmark.wire.milter import (
     Negotiation,
     Steps,
     change_header,
+    decode_negotiation,
+    encode_negotiation,
     insert_header,
     remove_header,
 )
@@ -44,55 +47,66 @@ _MACROS: dict[int, bytes] = {
     MacroStage.EOM: b"i",
     MacroStage.EOH: _NOTHING,
 }
-MACROS_USED = frozenset({Command.CONNECT, Command.MAIL, Command.DATA, Command.EOM})
+MACROS_USED = frozenset(map(int, (Command.CONNECT, Command.MAIL, Command.DATA, Command.EOM)))
 """The commands whose macros we look at."""
+
+_GO_ON = frozenset({*_NO_REPLY, Command.CONNECT, Command.MAIL, Command.UNKNOWN})
+"""The commands that we only ever answer with "go on"."""
 
 
 class Terms(NamedTuple):
-    """What was agreed, in the form in which it is asked for."""
+    """What was agreed, in the form in which it is asked for: packet by packet, so without flags."""
 
-    no_reply: frozenset[int] = frozenset()
-    """Commands that are not answered."""
+    answer: bytes = b""
+    """The packet that tells the MTA."""
+    answered: frozenset[int] = _GO_ON
+    """The commands to be answered with "go on" as soon as they are taken."""
     leading_space: bool = False
     """Header values keep the blank after the colon."""
     may_insert: bool = False
     may_change: bool = False
+    lacking: str = ""
+    """The names of what we need and the MTA does not let us do."""
 
 
-def agree(offer: Negotiation, *, reads_body: bool) -> tuple[Negotiation, Terms]:
-    """Return our answer to an offer, and the terms in it. Raises RemoteError where there can be none."""
-    if offer.version < OLDEST_VERSION:
-        raise RemoteError(f"milter version {offer.version}")
-    wanted = _WANTED if reads_body else _WANTED | Steps.NO_BODY
-    steps = offer.steps & wanted
+@lru_cache(maxsize=16)
+def agree(offer: bytes, *, reads_body: bool) -> Terms:
+    """Return the terms for an offer. Raises RemoteError where there can be none.
+
+    An MTA says the same on each connection, and flags are slow: so terms are kept.
+    """
+    version, actions, steps, _ = decode_negotiation(offer)
+    if version < OLDEST_VERSION:
+        raise RemoteError(f"milter version {version}")
+    steps &= _WANTED if reads_body else _WANTED | Steps.NO_BODY
     if steps & Steps.NO_BODY:
         steps &= ~Steps.NR_BODY
-    answer = Negotiation(
-        min(offer.version, VERSION),
-        offer.actions & (EDITING | Actions.SETSYMLIST),
-        steps,
-        _MACROS if offer.actions & Actions.SETSYMLIST else {},
+    macros = _MACROS if actions & Actions.SETSYMLIST else {}
+    answer = Negotiation(min(version, VERSION), actions & (EDITING | Actions.SETSYMLIST), steps, macros)
+    return Terms(
+        encode_negotiation(answer),
+        frozenset(int(command) for command in _GO_ON if not steps & _NO_REPLY.get(command, 0)),
+        bool(steps & Steps.HDR_LEADSPC),
+        bool(actions & Actions.ADDHDRS),
+        bool(actions & Actions.CHGHDRS),
+        (EDITING & ~actions).name or "",
     )
-    terms = Terms(
-        frozenset(int(command) for command, step in _NO_REPLY.items() if answer.steps & step),
-        bool(answer.steps & Steps.HDR_LEADSPC),
-        bool(answer.actions & Actions.ADDHDRS),
-        bool(answer.actions & Actions.CHGHDRS),
-    )
-    return answer, terms
 
 
 def encode_edits(edits: Iterable[Edit], terms: Terms) -> list[bytes]:
     """Return the packets for the edits that the MTA lets us make."""
+    leading_space = terms.leading_space
     encoded: list[bytes] = []
     for edit in edits:
-        match edit:
-            case InsertHeader(name, value) if terms.may_insert:
-                encoded.append(insert_header(0, name, value, leading_space=terms.leading_space))
-            case RemoveHeader(name, nth) if terms.may_change:
-                encoded.append(remove_header(nth, name))
-            case ChangeHeader(name, nth, value) if terms.may_change:
-                encoded.append(change_header(nth, name, value, leading_space=terms.leading_space))
+        if isinstance(edit, InsertHeader):
+            if terms.may_insert:
+                encoded.append(insert_header(0, edit.name, edit.value, leading_space=leading_space))
+        elif not terms.may_change:
+            continue
+        elif isinstance(edit, RemoveHeader):
+            encoded.append(remove_header(edit.nth, edit.name))
+        else:
+            encoded.append(change_header(edit.nth, edit.name, edit.value, leading_space=leading_space))
     return encoded
 
 

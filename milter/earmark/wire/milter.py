@@ -15,6 +15,7 @@ import re
 import struct
 from collections.abc import Iterable, Mapping
 from enum import IntEnum, IntFlag
+from functools import lru_cache
 from typing import NamedTuple
 
 from earmark.wire import RemoteError
@@ -109,7 +110,8 @@ class MacroStage(IntEnum):
 
 _LENGTH = struct.Struct("!I")
 _NEGOTIATION = struct.Struct("!III")
-_length_at = _LENGTH.unpack_from
+_HEAD = struct.Struct("!IB")
+_length_at, _head_at = _LENGTH.unpack_from, _HEAD.unpack_from
 
 Packet = tuple[int, bytes]
 """Command letter (as a number) and payload."""
@@ -133,25 +135,32 @@ class Splitter:
             data = bytes(self._rest)
             self._rest.clear()
         packets: list[Packet] = []
-        position, size, self._needed = 0, len(data), 4
-        while size - position >= 4:
-            (length,) = _length_at(data, position)
-            if not 1 <= length <= MAX_PACKET:
-                raise RemoteError(f"packet of {length} bytes")
+        position, size = 0, len(data)
+        while size - position > 4:
+            length, letter = _head_at(data, position)
             end = position + 4 + length
-            if end > size:
-                self._needed = end - position
+            if end > size or not 0 < length <= MAX_PACKET:
                 break
-            packets.append((data[position + 4], data[position + 5 : end]))
+            packets.append((letter, data[position + 5 : end]))
             position = end
         if position < size:
-            self._rest += data[position:]
+            self._keep(data[position:])
         return packets
+
+    def _keep(self, begun: bytes) -> None:
+        """Keep the beginning of a packet, once its length is believed."""
+        self._needed = 4
+        if len(begun) >= 4:
+            (length,) = _length_at(begun)
+            if not 0 < length <= MAX_PACKET:
+                raise RemoteError(f"packet of {length} bytes")
+            self._needed += length
+        self._rest += begun
 
 
 def packet(letter: int, payload: bytes = b"") -> bytes:
     """Return a packet as bytes."""
-    return b"%b%c%b" % (_LENGTH.pack(len(payload) + 1), letter, payload)
+    return _HEAD.pack(len(payload) + 1, letter) + payload
 
 
 class Negotiation(NamedTuple):
@@ -232,6 +241,8 @@ def decode_macros(payload: bytes) -> tuple[int, dict[bytes, bytes]]:
     return payload[0], {name.strip(b"{}"): value for name, value in zip(strings[::2], strings[1::2], strict=False)}
 
 
+_INSERT, _CHANGE = b"im"
+
 CONTINUE = packet(ord("c"))
 """Go on; at end of message: the message is accepted, as edited."""
 
@@ -250,25 +261,30 @@ def insert_header(index: int, name: str, value: str, *, leading_space: bool) -> 
 
     `leading_space` says that HDR_LEADSPC was agreed: then the blank after the colon is ours to give.
     """
-    return packet(ord("i"), _LENGTH.pack(index) + _field(name, value, leading_space=leading_space))
+    return packet(_INSERT, _LENGTH.pack(index) + _field(name, value, leading_space=leading_space))
 
 
 def change_header(nth: int, name: str, value: str, *, leading_space: bool) -> bytes:
     """Return the edit that gives the `nth` (from 1) field of this name another value."""
-    return packet(ord("m"), _LENGTH.pack(nth) + _field(name, value, leading_space=leading_space))
+    return packet(_CHANGE, _LENGTH.pack(nth) + _field(name, value, leading_space=leading_space))
 
 
 def remove_header(nth: int, name: str) -> bytes:
     """Return the edit that removes the `nth` (from 1) field of this name: a change to nothing."""
-    return packet(ord("m"), _LENGTH.pack(nth) + _field(name, "", leading_space=False))
+    return packet(_CHANGE, _LENGTH.pack(nth) + _field(name, "", leading_space=False))
 
 
 def _field(name: str, value: str, *, leading_space: bool) -> bytes:
     raw = value.encode("utf-8", "surrogateescape")
     if b"\n" in raw or b"\r" in raw or b"\0" in raw:
         raw = _one_field(raw)
-    label = re.sub(rb"[^!-9;-~]", b"?", name.encode("ascii", "replace"))  # RFC 5322 section 2.2: printable, no colon
-    return b"%b\0%b%b\0" % (label, b" " if leading_space else b"", raw[: CHUNK - len(label) - 16])
+    label = _label(name)
+    return label + (b"\0 " if leading_space else b"\0") + raw[: CHUNK - len(label) - 16] + b"\0"
+
+
+@lru_cache(maxsize=64)
+def _label(name: str) -> bytes:
+    return re.sub(rb"[^!-9;-~]", b"?", name.encode("ascii", "replace"))  # RFC 5322 section 2.2: printable, no colon
 
 
 def _one_field(raw: bytes) -> bytes:
