@@ -50,6 +50,13 @@ def test_macros_come_without_their_braces() -> None:
     assert wire.decode_macros(packed[5:]) == (ord("M"), {b"i": b"QUEUEID", b"auth_authen": b"bob"})
 
 
+def test_macros_that_are_not_used_are_left_out_and_no_other_packet_is() -> None:
+    used, unused = macros(wire.Command.MAIL, {b"i": b"QUEUEID"}), macros(wire.Command.HEADER, {b"i": b"QUEUEID"})
+    empty, field = wire.packet(wire.Command.MACRO), wire.packet(wire.Command.HEADER, b"L\0L\0")
+    heard = Splitter({wire.Command.HEADER}).feed(unused + used + unused + field + unused + empty)
+    assert heard == [(one[4], one[5:]) for one in (used, field, empty)]
+
+
 def test_a_reply_doubles_percent_and_stays_one_line() -> None:
     packed = wire.reply_code(550, "5.7.1", "100% of\r\n250 caf\u00e9 \x00\x1b[31m")
     assert packed[4:] == b"y550 5.7.1 100%% of??250 caf? ??[31m\0"

@@ -14,6 +14,7 @@ from typing import cast
 from earmark.core.text import printable
 from earmark.engine import Engine
 from earmark.fronts.milter_session import Events, MilterSession, Shared
+from earmark.fronts.milter_terms import UNUSED_MACROS
 from earmark.wire import RemoteError
 from earmark.wire.milter import Packet, Splitter
 
@@ -107,7 +108,7 @@ class MilterConnection(asyncio.Protocol):
 
     def __init__(self, front: MilterFront) -> None:
         self._front = front
-        self._splitter = Splitter()
+        self._splitter = Splitter(UNUSED_MACROS)
         self._rest: Iterator[Packet] = iter(())
         self._working = self._paused = self._full = False
         self.session = MilterSession(front.shared, self._resume)

@@ -23,7 +23,7 @@ from earmark.core.text import decoded
 from earmark.core.verdict import Edit, Outcome, Verdict
 from earmark.engine import Engine, Session
 from earmark.fronts.milter_header import HeaderBlock
-from earmark.fronts.milter_terms import MACROS_USED, Terms, agree, encode_edits, reverse_name, user_of
+from earmark.fronts.milter_terms import UNUSED_MACROS, Terms, agree, encode_edits, reverse_name, user_of
 from earmark.wire import RemoteError
 from earmark.wire.milter import (
     CONTINUE,
@@ -40,7 +40,7 @@ RECIPIENTS = 1000
 """Recipients of a message; more are told 452 4.5.3, and senders try again with them (RFC 5321 section 4.5.3.1.10)."""
 
 _NEW, _NEGOTIATED, _CONNECTED, _IN_TRANSACTION = range(4)
-_MACRO, _RCPT, _EOM = map(int, (Command.MACRO, Command.RCPT, Command.EOM))
+_RCPT, _EOM = map(int, (Command.RCPT, Command.EOM))
 _NO_TERMS = Terms()
 _NO_HEADER = HeaderBlock()
 """What stands between two transactions, when no field can come."""
@@ -114,8 +114,6 @@ class MilterSession:
         """
         commands = self._COMMANDS
         for letter, payload in packets:
-            if letter == _MACRO and self._stage and payload and payload[0] not in MACROS_USED:
-                continue  # as many as there are header fields
             known = commands.get(letter)
             if known is None or self._stage < known[1]:
                 raise _unexpected(letter)
@@ -175,7 +173,7 @@ class MilterSession:
     def _macro(self, payload: bytes) -> None:
         if not payload:
             raise RemoteError("MACRO without a command")
-        if payload[0] in MACROS_USED:
+        if payload[0] not in UNUSED_MACROS:
             self._macros[payload[0]] = payload
 
     def _use_macros(self, command: int) -> dict[bytes, bytes]:

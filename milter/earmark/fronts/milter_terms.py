@@ -47,8 +47,8 @@ _MACROS: dict[int, bytes] = {
     MacroStage.EOM: b"i",
     MacroStage.EOH: _NOTHING,
 }
-MACROS_USED = frozenset(map(int, (Command.CONNECT, Command.MAIL, Command.DATA, Command.EOM)))
-"""The commands whose macros we look at."""
+UNUSED_MACROS = frozenset(range(256)) - {Command.CONNECT, Command.MAIL, Command.DATA, Command.EOM}
+"""The commands whose macros we do not look at, and all letters that are no command."""
 
 _GO_ON = frozenset({*_NO_REPLY, Command.CONNECT, Command.MAIL, Command.UNKNOWN})
 """The commands that we only ever answer with "go on"."""

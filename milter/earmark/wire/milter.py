@@ -13,7 +13,7 @@ The MTA's side is `wire.milter_mta`.
 
 import re
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from enum import IntEnum, IntFlag
 from functools import lru_cache
 from typing import NamedTuple
@@ -108,6 +108,7 @@ class MacroStage(IntEnum):
     EOH = 6
 
 
+_MACRO = int(Command.MACRO)
 _LENGTH = struct.Struct("!I")
 _NEGOTIATION = struct.Struct("!III")
 _HEAD = struct.Struct("!IB")
@@ -120,9 +121,11 @@ Packet = tuple[int, bytes]
 class Splitter:
     """Cuts a stream of bytes into packets. Holds at most one packet and what came with its last read."""
 
-    __slots__ = ("_needed", "_rest")
+    __slots__ = ("_needed", "_rest", "_unused_macros")
 
-    def __init__(self) -> None:
+    def __init__(self, unused_macros: Container[int] = ()) -> None:
+        """Leave out the macros of the commands in `unused_macros`: an MTA sends some before every header field."""
+        self._unused_macros = unused_macros
         self._rest = bytearray()
         self._needed = 0
 
@@ -135,13 +138,14 @@ class Splitter:
             data = bytes(self._rest)
             self._rest.clear()
         packets: list[Packet] = []
-        position, size = 0, len(data)
+        position, size, unused_macros = 0, len(data), self._unused_macros
         while size - position > 4:
             length, letter = _head_at(data, position)
             end = position + 4 + length
             if end > size or not 0 < length <= MAX_PACKET:
                 break
-            packets.append((letter, data[position + 5 : end]))
+            if letter != _MACRO or length == 1 or data[position + 5] not in unused_macros:
+                packets.append((letter, data[position + 5 : end]))
             position = end
         if position < size:
             self._keep(data[position:])
