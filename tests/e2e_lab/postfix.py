@@ -1,6 +1,8 @@
 """A Postfix instance of its own, with the milter lines of deploy/postfix/main.cf.earmark as they stand."""
 
 import shutil
+import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 from e2e_lab.processes import Process, accepts, free_port, told_by, wait_until
@@ -126,6 +128,9 @@ class Postfix:
         told_by("postsuper", "-c", self.configuration, "-d", "ALL", "hold")
 
     def stop(self) -> None:
+        """End the master, then the script in the foreground, which by itself would leave the master running."""
+        with suppress(subprocess.CalledProcessError):  # it never got as far as a master
+            told_by("postfix", "-c", self.configuration, "stop")
         self._process.stop()
 
 
