@@ -206,4 +206,5 @@ class MilterConnection(asyncio.Protocol):
     def connection_lost(self, _error: Exception | None) -> None:
         """Forget the session. An MTA that hangs up is no event: the verdict tells what became of the transaction."""
         self.session.close()
+        del self.session  # it has our `_resume`: freed now, not when the collector finds the two
         self._front.closed(self)
