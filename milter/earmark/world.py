@@ -20,10 +20,9 @@ class World:
 
     def ask(self, question: Question, deliver: Deliver) -> None:
         """Begin to answer. What is asked twice at once is looked up once; a caller that waits no more is no error."""
-        match question:
-            case Listing():
-                self._zones.ask(question, deliver)
-            case ReverseName() | HostAddress() | MailHosts():
-                self._names.ask(question, deliver)
-            case _:
-                assert_never(question)
+        if isinstance(question, Listing):
+            self._zones.ask(question, deliver)
+        elif isinstance(question, ReverseName | HostAddress | MailHosts):
+            self._names.ask(question, deliver)
+        else:
+            assert_never(question)

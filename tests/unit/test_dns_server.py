@@ -48,16 +48,22 @@ def test_the_cache_forgets_what_is_over() -> None:
     cache.put("a", FACT, 60.0)
     assert cache.get("a", 59.9) is FACT
     assert cache.get("a", 60.0) is None
-    assert len(cache) == 0
 
 
-def test_a_full_cache_drops_what_was_used_longest_ago() -> None:
+def test_a_full_cache_drops_what_came_first() -> None:
     cache = Cache(2)
-    cache.put("a", FACT, 60.0)
-    cache.put("b", FACT, 60.0)
-    cache.get("a", 1.0)
-    cache.put("c", FACT, 60.0)
-    assert [key for key in "abc" if cache.get(key, 1.0)] == ["a", "c"]
+    for key in "abac":
+        cache.put(key, FACT, 60.0)
+    assert [key for key in "abc" if cache.get(key, 1.0)] == ["b", "c"]
+
+
+def test_an_answer_learnt_again_takes_the_place_of_the_old_one() -> None:
+    cache = Cache(2)
+    for start in range(0, 600, 60):
+        for key in "ab":
+            cache.put(key, FACT, start + 60.0)
+        assert [key for key in "ab" if cache.get(key, start + 1.0)] == ["a", "b"]
+    assert len(cache) == 2
 
 
 def test_ten_thousand_clients_leave_the_cache_as_large_as_it_may_be() -> None:

@@ -35,6 +35,11 @@ def test_names_up_to_their_limits_are_packed() -> None:
     assert dnsxl.question("_dmarc.example.", "MX") == b"\x06_dmarc\x07example\0\0\x0f\0\x01"
 
 
+def test_a_question_can_be_put_together_and_read_again() -> None:
+    assert dnsxl.labels("7.2.0.192") + dnsxl.question("bl.example", "A") == ASKED
+    assert dnsxl.read_question(ASKED) == ("7.2.0.192.bl.example", "A")
+
+
 @pytest.mark.parametrize(
     "name", ["", ".", "..", "a..b", ".a", "A.example", "a b", "a\0b", "ü", "\ud800", "a" * 64, "a." * 127 + "a"]
 )
@@ -99,6 +104,10 @@ def test_common_answers_are_read_in_place(reply: bytes, answer: dnsxl.Answer) ->
         packet(0x8182),  # SERVFAIL
         bytes.fromhex("123481800001000000000001") + ASKED + bytes.fromhex("00002904d00100000000"),  # BADVERS in its OPT
         packet(0x8380),  # truncated
+        packet(0x0180),  # a query
+        packet(0xA180),  # opcode 4
+        packet(asked=ASKED.replace(b"example", b"exbmple"), answers=1, tail=record(1, 7, b"\x7f\0\0\2")),
+        packet()[:4] + b"\0\0" + packet()[6:],  # no question
         packet(0x8183, answers=1, tail=record(1, 7, b"\x7f\0\0\2")),  # NXDOMAIN with an answer
         packet(answers=1, tail=record(5, 7, b"\1a\0")),  # CNAME
         packet(answers=1, tail=record(1, 7, b"\x7f\0\0\2", b"\0")),  # another owner

@@ -87,6 +87,17 @@ async def test_an_ipv6_address_is_asked_by_nibbles() -> None:
     assert (await ask(zones, Listing("bl.example", "2001:db8::7"))).status is Status.FAIL
 
 
+async def test_an_address_that_makes_a_name_too_long_is_never_asked() -> None:
+    name = ".".join(["a" * 49] * 4)
+    async with dnsd("*. A 127.0.0.2") as server:
+        resolver = Resolver([server.address])
+        fact = await ask(Zones(resolver, [zone(name)]), Listing(name, "2001:db8::7"))
+        assert (fact.status, fact.why) == (Status.NONE, "not a domain name")
+        assert not server.queries
+        assert (await ask(Zones(resolver, [zone(name)]), Listing(name, "192.0.2.7"))).status is Status.FAIL
+        resolver.close()
+
+
 NOT_PUBLIC = [
     "0.0.0.0", "10.0.0.1", "100.64.0.1", "127.0.0.1", "127.0.0.2", "169.254.0.1", "172.16.0.1", "172.31.255.255",
     "192.0.0.1", "192.88.99.1", "192.168.0.1", "198.18.0.1", "224.0.0.1", "240.0.0.1", "255.255.255.255",

@@ -6,7 +6,7 @@ import time
 from earmark.clients.dns import Done
 from earmark.clients.dns.codec import Record, record_from_text, record_text
 from earmark.core.evidence import Fact, Status
-from earmark.wire.dnsxl import RTYPES, question
+from earmark.wire.dnsxl import RTYPES, question, read_question
 
 STATUSES = frozenset({"NXDOMAIN", "SERVFAIL", "TIMEOUT"})
 TTL = 300
@@ -90,6 +90,10 @@ class ZoneFile:
     def lookup(self, name: str, rtype: str, done: Done, *, give_up: float = 5.0) -> None:  # noqa: ARG002 - answers at once
         """Answer at once; see `clients.dns.Lookups.lookup`."""
         done(self._fact(name, rtype))
+
+    def lookup_question(self, asked: bytes, done: Done, *, give_up: float = 5.0) -> None:
+        """Answer at once."""
+        self.lookup(*read_question(asked), done, give_up=give_up)
 
     async def get(self, name: str, rtype: str, *, give_up: float = 5.0) -> Fact:  # noqa: ARG002 - answers at once
         """Answer at once."""

@@ -5,6 +5,7 @@ what is rarer is left to a full codec (`read_common` says None). Nothing here ra
 every loop moves forward through the packet.
 """
 
+from functools import lru_cache
 from struct import Struct
 from typing import NamedTuple
 
@@ -15,18 +16,24 @@ NOERROR, FORMERR, SERVFAIL, NXDOMAIN = 0, 1, 2, 3
 UDP_SIZE = 1232
 """The UDP payload that we offer by EDNS (RFC 6891): what passes every path without fragments."""
 
-_HEADER = Struct("!HHHHHH")
-_RECORD = Struct("!HHIH")  # type, class, TTL, length of the data; behind the owner's name
-_TTL = Struct("!I")
+QUESTION_AT_MOST = 255 + 4
+"""Bytes of a question section: a name, type and class."""
+
+_HEADER = Struct("!HHHHH")  # flags, and how many records are in each of the four sections; behind the id
+_RECORD = Struct("!HHiH")  # type, class, TTL, length of the data; behind the owner's name
+_TTL = Struct("!i")  # signed: with the highest bit set it is 0 (RFC 2181 section 8)
 _SOA, _OPT, _IN = 6, 41, 1
 _RECURSION_DESIRED = 0x0100
 _IS_REPLY, _OPCODE, _TRUNCATED = 0x80, 0x78, 0x02  # in the third byte
 _POINTER_TO_QUESTION = b"\xc0\x0c"
 _OPT_RECORD = b"\0" + _RECORD.pack(_OPT, UDP_SIZE, 0, 0)
+_OPT_BEGINS = _OPT_RECORD[:3]
+_PLAIN_HEADER = _HEADER.pack(_RECURSION_DESIRED, 1, 0, 0, 0)
+_EDNS_HEADER = _HEADER.pack(_RECURSION_DESIRED, 1, 0, 0, 1)
 _LENGTH = [bytes((length,)) for length in range(64)]
-_DECIMAL = [str(byte) for byte in range(256)]
 _NAME_BYTES = b"abcdefghijklmnopqrstuvwxyz0123456789-_/"
 _TAILS = {rtype: b"\0" + number.to_bytes(2, "big") + b"\0\1" for rtype, number in RTYPES.items()}
+_TYPES = {tail: rtype for rtype, tail in _TAILS.items()}
 
 
 class Answer(NamedTuple):
@@ -40,8 +47,8 @@ class Answer(NamedTuple):
     """The A records; empty for a negative answer."""
 
 
-def question(name: str, rtype: str) -> bytes:
-    """Return the question section for a name (lower case, A-labels, with or without a final dot).
+def labels(name: str) -> bytes:
+    """Return a name (lower case, A-labels, with or without a final dot) as labels, without the root's at the end.
 
     Raises ValueError for what is no name: an empty or overlong label, over 255 bytes in all, any byte but a-z, 0-9 and
     "-_/".
@@ -49,20 +56,34 @@ def question(name: str, rtype: str) -> bytes:
     raw = name.removesuffix(".").encode("ascii")
     if raw.translate(None, _NAME_BYTES).strip(b"."):
         raise ValueError(f"not a domain name: {name!r}")
-    labels = raw.split(b".")
-    if b"" in labels or len(raw) > 253:
+    parts = raw.split(b".")
+    if b"" in parts or len(raw) > 253:
         raise ValueError(f"not a domain name: {name!r}")
     try:
-        return b"".join([_LENGTH[len(label)] + label for label in labels]) + _TAILS[rtype]
+        return b"".join([_LENGTH[len(part)] + part for part in parts])
     except IndexError:
         raise ValueError(f"a label over 63 bytes: {name!r}") from None
+
+
+def question(name: str, rtype: str) -> bytes:
+    """Return the question section for a name. Raises ValueError as `labels` does, KeyError for another type."""
+    return labels(name) + _TAILS[rtype]
+
+
+def read_question(asked: bytes) -> tuple[str, str]:
+    """Return name and type of a question section that `question` wrote."""
+    parts, at = [], 0
+    while length := asked[at]:
+        parts.append(asked[at + 1 : at + 1 + length])
+        at += 1 + length
+    return b".".join(parts).decode("ascii"), _TYPES[asked[at:]]
 
 
 def query(number: int, asked: bytes, *, edns: bool = True) -> bytes:
     """Return a query with this id (0..65535) for a question section, recursion desired."""
     if edns:
-        return _HEADER.pack(number, _RECURSION_DESIRED, 1, 0, 0, 1) + asked + _OPT_RECORD
-    return _HEADER.pack(number, _RECURSION_DESIRED, 1, 0, 0, 0) + asked
+        return number.to_bytes(2, "big") + _EDNS_HEADER + asked + _OPT_RECORD
+    return number.to_bytes(2, "big") + _PLAIN_HEADER + asked
 
 
 def is_reply(packet: bytes, asked: bytes) -> bool:
@@ -91,20 +112,25 @@ def is_truncated(packet: bytes) -> bool:
 
 
 def read_common(packet: bytes, asked: bytes) -> Answer | None:
-    """Read a packet that `is_reply`, if it is one of the common answers; None for everything else, broken ones too."""
-    _, flags, questions, answers, authorities, additional = _HEADER.unpack_from(packet)
-    code = flags & 15
-    if questions != 1 or flags & 0x0200 or (code != NOERROR and (code != NXDOMAIN or answers)):
+    """Read a packet of 12 bytes or more that is one of the common answers to this question, byte for byte.
+
+    None for everything else: what is rare or broken, and what is no reply to it at all (`is_reply` tells).
+    """
+    flags, questions, answers, authorities, additional = _HEADER.unpack_from(packet, 2)
+    if flags & 0xFA00 != 0x8000 or questions != 1 or not packet.startswith(asked, 12):
         return None
-    at = end = 12 + len(asked)
+    code = flags & 15
+    if code != NOERROR and (code != NXDOMAIN or answers):
+        return None
+    end = 12 + len(asked)
     ttl = 0
     addresses: tuple[str, ...] = ()
     if answers:
         if asked[-4:-2] != b"\0\1":
             return None
-        ttl, addresses, end = _addresses(packet, at, answers)
+        ttl, addresses, end = _addresses(packet, end, answers)
     elif authorities:
-        ttl, end = _negative_ttl(packet, at)
+        ttl, end = _negative_ttl(packet, end)
     if not end or (additional and not (answers and authorities) and not _is_plain_opt(packet, end)):
         return None
     return Answer(code, ttl, addresses)
@@ -118,20 +144,26 @@ def _addresses(packet: bytes, at: int, count: int) -> tuple[int, tuple[str, ...]
     end = at + 16 * count
     if end > len(packet):
         return 0, (), 0
-    lowest = 0xFFFFFFFF
+    lowest = 0x7FFFFFFF
     texts = []
     for start in range(at, end, 16):
         rtype, rclass, ttl, length = _RECORD.unpack_from(packet, start + 2)
         if packet[start : start + 2] != _POINTER_TO_QUESTION or rtype != 1 or rclass != _IN or length != 4:
             return 0, (), 0
-        lowest = min(lowest, _ttl(ttl))
-        texts.append(".".join([_DECIMAL[byte] for byte in packet[start + 12 : start + 16]]))
-    return lowest, tuple(texts), end
+        lowest = min(lowest, ttl)
+        texts.append(_dotted(packet[start + 12 : start + 16]))
+    return max(lowest, 0), tuple(texts), end
+
+
+@lru_cache(maxsize=256)
+def _dotted(octets: bytes) -> str:
+    """Return an address as text. The codes of lists are few."""
+    return "{}.{}.{}.{}".format(*octets)
 
 
 def _negative_ttl(packet: bytes, at: int) -> tuple[int, int]:
     """Read the SOA that stands there: the lower of its TTL and its minimum, and where it ends (0: it is no SOA)."""
-    at = _skip_name(packet, at)
+    at = at + 2 if packet[at : at + 1] >= b"\xc0" else _skip_name(packet, at)
     data = at + 10
     if data > len(packet):
         return 0, 0
@@ -139,12 +171,13 @@ def _negative_ttl(packet: bytes, at: int) -> tuple[int, int]:
     end = data + length
     if rtype != _SOA or rclass != _IN or length < 22 or end > len(packet):
         return 0, 0
-    return min(_ttl(ttl), _ttl(_TTL.unpack_from(packet, end - 4)[0])), end
+    minimum: int = _TTL.unpack_from(packet, end - 4)[0]
+    return max(min(ttl, minimum), 0), end
 
 
 def _is_plain_opt(packet: bytes, at: int) -> bool:
     """Return whether an OPT record stands there that does not change the response code (RFC 6891 section 6.1.3)."""
-    return packet[at : at + 3] == _OPT_RECORD[:3] and packet[at + 5 : at + 6] == b"\0"
+    return packet.startswith(_OPT_BEGINS, at) and packet[at + 5 : at + 6] == b"\0"
 
 
 def _skip_name(packet: bytes, at: int) -> int:
@@ -160,8 +193,3 @@ def _skip_name(packet: bytes, at: int) -> int:
         if length > 63:
             break
     return size + 1
-
-
-def _ttl(value: int) -> int:
-    """Return a TTL as RFC 2181 section 8 reads it: with the highest bit set it is 0."""
-    return value if value < 0x80000000 else 0

@@ -1,6 +1,10 @@
-"""Answers that are still good, by what was asked: bounded, the least recently used go first."""
+"""Answers that are still good, by what was asked: bounded, the oldest go first.
 
-from collections import OrderedDict
+A dict and a queue of its keys. To keep the order of last use instead would cost every hit and every miss more than it
+saves: what is in constant use is asked once more each time that `size` other things have been.
+"""
+
+from collections import deque
 from collections.abc import Hashable
 
 from earmark.core.evidence import Fact
@@ -11,7 +15,9 @@ class Cache:
 
     def __init__(self, size: int) -> None:
         self._size = size
-        self._kept: OrderedDict[Hashable, tuple[float, Fact]] = OrderedDict()
+        self._kept: dict[Hashable, tuple[float, Fact]] = {}
+        self._order: deque[Hashable] = deque()
+        """The keys of `_kept`, each once, in the order in which they came."""
 
     def __len__(self) -> int:
         return len(self._kept)
@@ -19,17 +25,12 @@ class Cache:
     def get(self, key: Hashable, now: float) -> Fact | None:
         """Return the Fact as it was learnt, if it is still good."""
         found = self._kept.get(key)
-        if found is None:
-            return None
-        until, fact = found
-        if now >= until:
-            del self._kept[key]
-            return None
-        self._kept.move_to_end(key)
-        return fact
+        return found[1] if found is not None and now < found[0] else None
 
     def put(self, key: Hashable, fact: Fact, until: float) -> None:
         """Keep a Fact until that time, or until the room is needed."""
+        if key not in self._kept:
+            self._order.append(key)
+            if len(self._order) > self._size:
+                del self._kept[self._order.popleft()]
         self._kept[key] = (until, fact)
-        if len(self._kept) > self._size:
-            self._kept.popitem(last=False)

@@ -23,5 +23,11 @@ class Lookups(Protocol):
         `done` is called exactly once, within `give_up` seconds, perhaps at once, on the event loop's thread.
         """
 
+    def lookup_question(self, asked: bytes, done: Done, *, give_up: float = 5.0) -> None:
+        """Look up what a question section asks (RFC 1035 section 4.1.2); otherwise as `lookup`.
+
+        `asked` is as `wire.dnsxl.question` writes it; it may be too long by what was put in front of a name.
+        """
+
     async def get(self, name: str, rtype: str, *, give_up: float = 5.0) -> Fact:
         """Look a name up and wait for it."""

@@ -32,14 +32,11 @@ class _Lookup:
     """One name and type under way, for all who wait for it."""
 
     __slots__ = (
-        "asked", "due", "edns", "errors", "key", "refusals", "resend_at", "sent", "sent_at", "server", "task", "tries",
-        "waiters",
+        "asked", "due", "earlier", "edns", "errors", "number", "refusals", "resend_at", "sent_at", "server", "socket",
+        "task", "tries", "waiters",
     )  # fmt: skip
 
-    def __init__(
-        self, key: tuple[str, str], asked: bytes, server: "Server[_Lookup]", done: Done, deadline: float
-    ) -> None:
-        self.key = key
+    def __init__(self, asked: bytes, server: "Server[_Lookup]", done: Done, deadline: float) -> None:
         self.asked = asked
         self.server = server
         """The one that was asked last, or that is answering."""
@@ -50,19 +47,34 @@ class _Lookup:
         self.errors = 0
         self.refusals = 0
         self.edns = True
-        self.sent: list[tuple[Socket[_Lookup], int]] = []
+        self.socket: Socket[_Lookup] | None = None
+        """Where the last try was sent, with which number, and when. None while no answer by UDP is waited for."""
+        self.number = 0
         self.sent_at = 0.0
+        self.earlier: tuple[tuple[Socket[_Lookup], int], ...] = ()
+        """The tries before, which may be answered yet."""
         self.task: asyncio.Task[None] | None = None
 
     def set_due(self) -> None:
         """Set when the sweep has to look at this again."""
         self.due = min(self.resend_at, *(deadline for deadline, _ in self.waiters))
 
+    def wait_on(self, socket: "Socket[_Lookup]", number: int) -> None:
+        """Wait for an answer to a try."""
+        if self.socket is not None:
+            self.earlier += ((self.socket, self.number),)
+        self.socket, self.number = socket, number
+        socket.waiting[number] = self
+
     def release(self) -> None:
         """Wait on no socket any more; what still comes finds nobody."""
-        for socket, number in self.sent:
-            socket.waiting.pop(number, None)
-        self.sent.clear()
+        if self.socket is not None:
+            self.socket.waiting.pop(self.number, None)
+            self.socket = None
+        if self.earlier:
+            for socket, number in self.earlier:
+                socket.waiting.pop(number, None)
+            self.earlier = ()
 
 
 class Resolver:
@@ -81,25 +93,33 @@ class Resolver:
             Server(text, self._hear, self._refused) for text in servers or system_resolvers()
         ]
         self._cache = Cache(cache_size)
-        self._open: dict[tuple[str, str], _Lookup] = {}
+        self._open: dict[bytes, _Lookup] = {}
         self._by_tcp: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
 
     def lookup(self, name: str, rtype: str, done: Done, *, give_up: float = 5.0) -> None:
         """Look a name up; see `Lookups.lookup`."""
-        key = (name.lower(), rtype)
+        try:
+            asked = dnsxl.question(name.lower(), rtype)
+        except ValueError:
+            done(self._no_name())
+            return
+        self.lookup_question(asked, done, give_up=give_up)
+
+    def lookup_question(self, asked: bytes, done: Done, *, give_up: float = 5.0) -> None:
+        """Look up what a question section asks; see `Lookups.lookup_question`."""
         now = time.monotonic()
-        known = self._cache.get(key, now)
+        known = self._cache.get(asked, now)
         if known is not None:
             done(known)
             return
-        under_way = self._open.get(key)
+        under_way = self._open.get(asked)
         if under_way is not None:
             under_way.waiters.append((now + give_up, done))
             under_way.due = min(under_way.due, now + give_up)
             return
-        self._begin(key, done, now, give_up)
+        self._begin(asked, done, now, give_up)
 
     async def get(self, name: str, rtype: str, *, give_up: float = 5.0) -> Fact:
         """Look a name up and wait for it."""
@@ -123,20 +143,22 @@ class Resolver:
             self._timer.cancel()
             self._timer = None
 
-    def _begin(self, key: tuple[str, str], done: Done, now: float, give_up: float) -> None:
-        try:
-            asked = dnsxl.question(*key)
-        except ValueError:
-            done(Fact(Status.NONE, (), _TTL_AT_LEAST, time.time(), self._servers[0].name, "not a domain name"))
+    def _begin(self, asked: bytes, done: Done, now: float, give_up: float) -> None:
+        if len(asked) > dnsxl.QUESTION_AT_MOST:
+            done(self._no_name())
             return
         if self._closed or len(self._open) >= _OPEN_AT_MOST:
             done(self._error("closed" if self._closed else "too many look-ups under way"))
             return
-        server = self._choose(0, now)
-        lookup = self._open[key] = _Lookup(key, asked, server, done, now + give_up)
+        first = self._servers[0]
+        server = first if first.is_well else self._choose(0, now)
+        lookup = self._open[asked] = _Lookup(asked, server, done, now + give_up)
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(_SWEEP_EVERY, self._sweep)
         self._send(lookup, server, now)
+
+    def _no_name(self) -> Fact:
+        return Fact(Status.NONE, (), _TTL_AT_LEAST, time.time(), self._servers[0].name, "not a domain name")
 
     def _choose(self, tries: int, now: float) -> Server[_Lookup]:
         servers = self._servers
@@ -159,8 +181,7 @@ class Resolver:
         except OSError as error:
             self._refused((lookup,), error)
             return
-        socket.waiting[number] = lookup
-        lookup.sent.append((socket, number))
+        lookup.wait_on(socket, number)
         try:
             socket.send(dnsxl.query(number, lookup.asked, edns=lookup.edns))
         except OSError as error:
@@ -170,7 +191,7 @@ class Resolver:
         """Go to a resolver that is well, or wait for the next try; give up when each has refused, and one twice."""
         now = time.monotonic()
         for lookup in lookups:
-            if self._open.get(lookup.key) is not lookup:
+            if self._open.get(lookup.asked) is not lookup:
                 continue
             lookup.refusals += 1
             if lookup.refusals > len(self._servers):
@@ -178,17 +199,26 @@ class Resolver:
             elif any(server.is_well for server in self._servers):
                 self._send(lookup, self._choose(lookup.tries, now), now)
 
-    def _hear(self, server: Server[_Lookup], lookup: _Lookup, packet: bytes) -> None:
+    def _hear(self, server: Server[_Lookup], lookup: _Lookup, packet: bytes, now: float) -> None:
         """Take a packet that bears a look-up's id: forged, broken or true."""
+        answer = dnsxl.read_common(packet, lookup.asked)
+        if answer is None:
+            self._hear_uncommon(server, lookup, packet, now)
+            return
+        server.answered(now)
+        lookup.server = server
+        rcode, ttl, data = answer
+        self._learn(lookup, data, ttl, "NXDOMAIN" if rcode else "NODATA", now)
+
+    def _hear_uncommon(self, server: Server[_Lookup], lookup: _Lookup, packet: bytes, now: float) -> None:
         if not dnsxl.is_reply(packet, lookup.asked):
             return
-        now = time.monotonic()
         server.answered(now)
         lookup.server = server
         if dnsxl.is_truncated(packet):
             self._go_to_tcp(server, lookup)
             return
-        self._take(server, lookup, packet)
+        self._take(server, lookup, packet, now)
 
     def _go_to_tcp(self, server: Server[_Lookup], lookup: _Lookup) -> None:
         if len(self._by_tcp) >= _BY_TCP_AT_MOST:
@@ -212,37 +242,33 @@ class Resolver:
         else:
             lookup.task = None
             if dnsxl.is_reply(packet, lookup.asked) and not dnsxl.is_truncated(packet):
-                self._take(server, lookup, packet)
-        if self._open.get(lookup.key) is lookup and not lookup.sent:
+                self._take(server, lookup, packet, time.monotonic())
+        if self._open.get(lookup.asked) is lookup and lookup.socket is None:
             lookup.task = None
             self._finish(lookup, self._error(f"truncated; {why}", server))
 
-    def _take(self, server: Server[_Lookup], lookup: _Lookup, packet: bytes) -> None:
-        answer = dnsxl.read_common(packet, lookup.asked)
-        if answer is not None:
-            rcode, ttl, data = answer
-            self._learn(lookup, data, ttl, "NXDOMAIN" if rcode else "NODATA")
-            return
+    def _take(self, server: Server[_Lookup], lookup: _Lookup, packet: bytes, now: float) -> None:
+        """Take a true reply, whatever it says."""
         reply = read_reply(packet)
         if reply is None:
             return
         if reply.rcode in {"NOERROR", "NXDOMAIN"} and not reply.problem:
-            self._learn(lookup, reply.data, reply.ttl, "NODATA" if reply.rcode == "NOERROR" else "NXDOMAIN")
+            negative = "NODATA" if reply.rcode == "NOERROR" else "NXDOMAIN"
+            self._learn(lookup, reply.data, reply.ttl, negative, now)
             return
-        self._fail(server, lookup, reply.problem or reply.rcode)
+        self._fail(server, lookup, reply.problem or reply.rcode, now)
 
-    def _learn(self, lookup: _Lookup, data: tuple[str, ...], ttl: int, negative: str) -> None:
+    def _learn(self, lookup: _Lookup, data: tuple[str, ...], ttl: int, negative: str, now: float) -> None:
         ttl = min(max(ttl, _TTL_AT_LEAST), _TTL_AT_MOST)
         source = lookup.server.name
         if data:
             fact = Fact(Status.PASS, data[:_RECORDS_AT_MOST], ttl, time.time(), source)
         else:
             fact = Fact(Status.NONE, (), ttl, time.time(), source, negative)
-        self._finish(lookup, fact, time.monotonic() + ttl)
+        self._finish(lookup, fact, now + ttl)
 
-    def _fail(self, server: Server[_Lookup], lookup: _Lookup, why: str) -> None:
+    def _fail(self, server: Server[_Lookup], lookup: _Lookup, why: str, now: float) -> None:
         """Take an error: ask without EDNS where that may be the cause, or ask another resolver, or let it stand."""
-        now = time.monotonic()
         if why == "FORMERR" and lookup.edns:
             lookup.edns = False
             lookup.release()
@@ -261,20 +287,20 @@ class Resolver:
         return Fact(Status.TEMPERROR, (), 0, time.time(), source, why)
 
     def _finish(self, lookup: _Lookup, fact: Fact, until: float = 0.0) -> None:
-        del self._open[lookup.key]
+        del self._open[lookup.asked]
         lookup.release()
         if lookup.task is not None:
             lookup.task.cancel()
             lookup.task = None
         if until:
-            self._cache.put(lookup.key, fact, until)
+            self._cache.put(lookup.asked, fact, until)
         for _, done in lookup.waiters:
             _call(done, fact)
 
     def _sweep(self) -> None:
         now = time.monotonic()
         for lookup in [lookup for lookup in self._open.values() if lookup.due <= now]:
-            if self._open.get(lookup.key) is lookup:
+            if self._open.get(lookup.asked) is lookup:
                 self._overdue(lookup, now)
         untidy = [server.tidy() for server in self._servers]
         again = self._open or any(untidy)
@@ -293,7 +319,7 @@ class Resolver:
             lookup.waiters = [waiter for waiter in lookup.waiters if waiter[0] > now]
         if now >= lookup.resend_at:
             self._send(lookup, self._choose(lookup.tries, now), now)
-        if self._open.get(lookup.key) is lookup:
+        if self._open.get(lookup.asked) is lookup:
             lookup.set_due()
         for done in late:
             _call(done, self._error("timeout", server))

@@ -1,4 +1,4 @@
-"""One resolver that we ask: its address, its few UDP sockets, and whether it is well."""
+"""One resolver that we ask: its address, its UDP socket and those before, and whether it is well."""
 
 import asyncio
 import os
@@ -10,15 +10,15 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Generic, TypeVar
 
-_SOCKETS = 4
 _QUERIES_A_SOCKET = 64
 """Then another source port: who cannot see our traffic has to guess port and id (RFC 5452)."""
 _SECONDS_A_SOCKET = 10.0
 _RETIRED_AT_MOST = 64
-"""Old sockets that still wait for answers; with that many, the present ones go on."""
+"""Old sockets that still wait for answers; with that many, the present one goes on."""
 _PACKET_AT_MOST = 4096
 _PACKETS_A_TURN = 64
 """Then the event loop's other work has its turn."""
+_NUMBERS_AT_ONCE = 2048
 _MISSED_AT_MOST = 3
 """Tries in a row without any answer, after which a resolver is held to be down."""
 _PROBE_EVERY = 2.0
@@ -77,14 +77,18 @@ class Socket(Generic[T]):
             return
 
     def _readable(self) -> None:
+        """Read while somebody waits: to find out that nothing is left would cost more than an answer does."""
         receive, waiting, server = self._socket.recv, self.waiting, self.server
+        now = time.monotonic()
         try:
             for _ in range(_PACKETS_A_TURN):
                 packet = receive(_PACKET_AT_MOST)
                 if len(packet) >= 12:
                     who = waiting.get(packet[0] << 8 | packet[1])
                     if who is not None:
-                        server.hear(server, who, packet)
+                        server.hear(server, who, packet, now)
+                if not waiting:
+                    return
         except BlockingIOError:
             return
         except OSError as error:
@@ -99,14 +103,17 @@ class Socket(Generic[T]):
 
 
 class Server(Generic[T]):
-    """A resolver. What goes out gets a random id on a random one of its sockets, and these are replaced all the time.
+    """A resolver. What goes out gets a random id, and the socket with its random port is replaced all the time.
 
-    `hear(server, who, packet)` gets packets of 12 bytes or more whose id is waited for; `refused(who, error)` gets
-    those whose socket said that nobody listens there (ICMP port unreachable).
+    `hear(server, who, packet, now)` gets packets of 12 bytes or more whose id is waited for, and about when they came;
+    `refused(who, error)` gets those whose socket said that nobody listens there (ICMP port unreachable).
     """
 
     def __init__(
-        self, text: str, hear: Callable[["Server[T]", T, bytes], None], refused: Callable[[Iterable[T], OSError], None]
+        self,
+        text: str,
+        hear: Callable[["Server[T]", T, bytes, float], None],
+        refused: Callable[[Iterable[T], OSError], None],
     ) -> None:
         self.host, self.port = read_address(text)
         self.name = f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
@@ -115,7 +122,7 @@ class Server(Generic[T]):
         self._refused = refused
         self._missed = 0
         self._probe_at = 0.0
-        self._sockets: list[Socket[T] | None] = [None] * _SOCKETS
+        self._present: Socket[T] | None = None
         self._retired: list[Socket[T]] = []
         self._numbers = array("H")
 
@@ -150,7 +157,8 @@ class Server(Generic[T]):
     def lose(self, lost: Socket[T], error: OSError) -> None:
         """Drop a socket that said nobody listens, and hand over who waited on it."""
         self._count_missed(_MISSED_AT_MOST)
-        self._sockets = [None if kept is lost else kept for kept in self._sockets]
+        if self._present is lost:
+            self._present = None
         self._retired = [kept for kept in self._retired if kept is not lost]
         lost.close()
         waiting = tuple(lost.waiting.values())
@@ -158,28 +166,30 @@ class Server(Generic[T]):
         self._refused(waiting, error)
 
     def draw(self, now: float) -> tuple[Socket[T], int]:
-        """Return a socket and an id that is free on it, both random. Raises OSError where no socket can be had."""
-        if len(self._numbers) < 32:
-            self._numbers.frombytes(os.urandom(4096))
-        draw = self._numbers.pop
-        chosen = self._socket(draw() % _SOCKETS, now)
-        number = draw()
-        while number in chosen.waiting:
-            number = draw() if self._numbers else int.from_bytes(os.urandom(2), "big")
+        """Return a socket, and an id that is free on it. Raises OSError where no socket can be had."""
+        chosen = self._present
+        if chosen is None or not chosen.queries_left or now >= chosen.until:
+            chosen = self._replace_socket(now)
         chosen.queries_left -= 1
+        number = self._draw_number()
+        while number in chosen.waiting:
+            number = self._draw_number()
         return chosen, number
 
-    def _socket(self, index: int, now: float) -> Socket[T]:
-        present = self._sockets[index]
-        if present is not None and (
-            (present.queries_left > 0 and now < present.until) or len(self._retired) >= _RETIRED_AT_MOST
-        ):
-            return present
-        opened = Socket(self, now)
-        if present is not None:
-            self._retired.append(present)
-        self._sockets[index] = opened
-        return opened
+    def _draw_number(self) -> int:
+        if not self._numbers:
+            self._numbers.frombytes(os.urandom(2 * _NUMBERS_AT_ONCE))
+        return self._numbers.pop()
+
+    def _replace_socket(self, now: float) -> Socket[T]:
+        if self._present is not None:
+            if len(self._retired) >= _RETIRED_AT_MOST:
+                self._present.queries_left = _QUERIES_A_SOCKET
+                return self._present
+            self._retired.append(self._present)
+            self._present = None
+        self._present = Socket(self, now)
+        return self._present
 
     def tidy(self) -> bool:
         """Close old sockets on which nobody waits; return whether some are left."""
@@ -194,8 +204,9 @@ class Server(Generic[T]):
 
     def close(self) -> None:
         """Close all sockets."""
-        for opened in (*self._sockets, *self._retired):
-            if opened is not None:
-                opened.close()
-        self._sockets = [None] * _SOCKETS
+        if self._present is not None:
+            self._retired.append(self._present)
+            self._present = None
+        for opened in self._retired:
+            opened.close()
         self._retired = []
