@@ -171,8 +171,8 @@ def _negative_ttl(packet: bytes, at: int) -> tuple[int, int]:
     end = data + length
     if rtype != _SOA or rclass != _IN or length < 22 or end > len(packet):
         return 0, 0
-    minimum: int = _TTL.unpack_from(packet, end - 4)[0]
-    return max(min(ttl, minimum), 0), end
+    (minimum,) = _TTL.unpack_from(packet, end - 4)
+    return (0 if ttl < 0 or minimum < 0 else min(ttl, minimum)), end
 
 
 def _is_plain_opt(packet: bytes, at: int) -> bool:

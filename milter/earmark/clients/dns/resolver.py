@@ -259,7 +259,8 @@ class Resolver:
         self._fail(server, lookup, reply.problem or reply.rcode, now)
 
     def _learn(self, lookup: _Lookup, data: tuple[str, ...], ttl: int, negative: str, now: float) -> None:
-        ttl = min(max(ttl, _TTL_AT_LEAST), _TTL_AT_MOST)
+        if not _TTL_AT_LEAST <= ttl <= _TTL_AT_MOST:
+            ttl = min(max(ttl, _TTL_AT_LEAST), _TTL_AT_MOST)
         source = lookup.server.name
         if data:
             fact = Fact(Status.PASS, data[:_RECORDS_AT_MOST], ttl, time.time(), source)
@@ -294,8 +295,7 @@ class Resolver:
             lookup.task = None
         if until:
             self._cache.put(lookup.asked, fact, until)
-        for _, done in lookup.waiters:
-            _call(done, fact)
+        _tell(lookup.waiters, fact)
 
     def _sweep(self) -> None:
         now = time.monotonic()
@@ -308,7 +308,7 @@ class Resolver:
 
     def _overdue(self, lookup: _Lookup, now: float) -> None:
         """Tell those whose time is up, and try again for the others."""
-        late = [done for deadline, done in lookup.waiters if deadline <= now]
+        late = [waiter for waiter in lookup.waiters if waiter[0] <= now]
         server = lookup.server
         if lookup.task is None and now >= lookup.sent_at + _RESEND_AFTER[0]:
             server.missed(lookup.sent_at)
@@ -321,13 +321,13 @@ class Resolver:
             self._send(lookup, self._choose(lookup.tries, now), now)
         if self._open.get(lookup.asked) is lookup:
             lookup.set_due()
-        for done in late:
-            _call(done, self._error("timeout", server))
+        _tell(late, self._error("timeout", server))
 
 
-def _call(done: Done, fact: Fact) -> None:
+def _tell(waiters: Iterable[tuple[float, Done]], fact: Fact) -> None:
     """Hand an answer over. One who cannot take it is our own bug, and must not keep the others from theirs."""
-    try:
-        done(fact)
-    except Exception as error:  # noqa: BLE001 - reported to the loop's handler
-        asyncio.get_running_loop().call_exception_handler({"message": "taking a DNS answer", "exception": error})
+    for _, done in waiters:
+        try:
+            done(fact)
+        except Exception as error:  # noqa: BLE001 - reported to the loop's handler
+            asyncio.get_running_loop().call_exception_handler({"message": "taking a DNS answer", "exception": error})
