@@ -169,6 +169,14 @@ async def test_a_lost_query_is_sent_again() -> None:
         assert first.number != second.number
 
 
+async def test_a_look_up_that_took_two_tries_leaves_nothing_behind() -> None:
+    async with resolving() as (_, resolver):
+        assert (await resolver.get("x.lossy.fault.test", "A")).status is Status.PASS
+        sent_by = resolver._servers[0]._present
+        assert sent_by is not None
+        assert not sent_by.waiting
+
+
 async def test_a_resolver_that_fears_edns_is_asked_without() -> None:
     async with resolving() as (server, resolver):
         assert (await resolver.get("x.formerredns.fault.test", "A")).data == ("127.0.0.2",)

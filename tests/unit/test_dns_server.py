@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from earmark.clients.dns import Cache
-from earmark.clients.dns.server import read_address, system_resolvers
+from earmark.clients.dns.server import Server, read_address, system_resolvers
 from earmark.core.evidence import Fact, Status
 
 
@@ -38,6 +38,15 @@ def test_the_systems_resolvers_are_read_and_its_search_list_is_not(tmp_path: Pat
 
 def test_without_resolv_conf_the_resolver_is_on_this_host(tmp_path: Path) -> None:
     assert system_resolvers(tmp_path / "none") == ["127.0.0.1"]
+
+
+async def test_an_id_that_is_waited_for_is_not_drawn_again() -> None:
+    server = Server[str]("127.0.0.1", lambda *_: None, lambda *_: None)
+    server._numbers.extend([8, 7, 7])
+    socket, first = server.draw(0.0)
+    socket.waiting[first] = "somebody"
+    assert (first, server.draw(0.0)) == (7, (socket, 8))
+    server.close()
 
 
 FACT = Fact(Status.NONE)
