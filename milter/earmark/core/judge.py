@@ -78,9 +78,10 @@ def _late(finding: Finding, facts: Facts) -> Finding:
 
 def on_time(facts: Facts) -> Facts:
     """Return the facts as they stood when recipients were decided: late ones are unknown."""
-    if not any(fact.late for fact in facts.values()):
-        return facts
-    return {question: UNKNOWN if fact.late else fact for question, fact in facts.items()}
+    for fact in facts.values():
+        if fact.late:
+            return {question: UNKNOWN if fact.late else fact for question, fact in facts.items()}
+    return facts
 
 
 def decide(
@@ -96,8 +97,11 @@ def decide(
 
     At EOM, `early` is the same policy's outcome at RCPT; what its mode held back there is marked here, or only told.
     """
-    refuse_score = sum(found.score for found in findings if found.origin in _REFUSING and not found.late)
-    mark_score = sum(found.score for found in findings)
+    refuse_score = mark_score = 0
+    for found in findings:
+        mark_score += found.score
+        if found.origin in _REFUSING and not found.late:
+            refuse_score += found.score
     if stage <= Stage.RCPT:
         facts = on_time(facts)
     unknown = unanswered(stage, txn, facts, policy)
@@ -131,9 +135,12 @@ def relief(unknown: Iterable[Question], policy: Policy) -> int:
 
 def unanswered(stage: Stage, txn: Transaction, facts: Facts, policy: Policy) -> tuple[Question, ...]:
     """Return what the policy asked up to this stage and nobody answered, in the order of asking."""
-    answered = {question: fact for question, fact in facts.items() if fact.status is not Status.TEMPERROR}
-    if len(answered) == len(facts):
+    for fact in facts.values():
+        if fact.status is Status.TEMPERROR:
+            break
+    else:
         return ()
+    answered = {question: fact for question, fact in facts.items() if fact.status is not Status.TEMPERROR}
     return tuple(plan(stage, txn, answered, policy.asking))
 
 

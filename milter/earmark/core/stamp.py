@@ -16,6 +16,8 @@ from earmark.core.text import printable
 from earmark.core.verdict import Action, ChangeHeader, Edit, InsertHeader, Outcome, RemoveHeader, Verdict
 
 _OURS = (b"x-spam-", b"x-earmark")
+_OUR_INITIALS = frozenset((b"x", b"X", b" ", b"\t"))
+"""With which a field of ours could begin, a blank before the name included: most fields are passed over at one look."""
 _LEVEL_AT_MOST = 50
 _LINE = 76
 _FIELD_AT_MOST = 1200
@@ -55,6 +57,8 @@ def _removals(headers: Sequence[Header]) -> Iterator[RemoveHeader]:
     seen: dict[bytes, int] = {}
     found: list[RemoveHeader] = []
     for header in headers:
+        if header.name[:1] not in _OUR_INITIALS:
+            continue
         name = header.name.strip().lower()
         if name.startswith(_OURS):
             seen[name] = seen.get(name, 0) + 1
