@@ -112,7 +112,7 @@ class Worker:
             await asyncio.sleep(HEARTBEAT)
 
     def _beat_if_due(self) -> None:
-        """Report between two transactions too: a crowd can keep the loop busy for longer than a heartbeat may be late."""
+        """Report between transactions too: a crowd can keep the loop busy for longer than a heartbeat may be late."""
         if time.monotonic() - self._reported > HEARTBEAT:
             self._report()
 
