@@ -275,7 +275,7 @@ class Session:
         """Call `done` when each question of these checks has a fact, or at the deadline, whichever comes first."""
         self._stage, self._asking, self._done = stage, asking, done
         self._rounds = 0
-        self._started = asyncio.get_running_loop().time()
+        self._started = time.monotonic()
         self._ask_more()
 
     def _ask_more(self) -> None:
@@ -295,7 +295,8 @@ class Session:
 
     def _set_deadline(self) -> None:
         if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_at(self._started + self._engine.budget, self._expire)
+            left = self._started + self._engine.budget - time.monotonic()
+            self._timer = asyncio.get_running_loop().call_later(left, self._expire)
 
     def _expire(self) -> None:
         self._guarded(self._give_up)
@@ -309,7 +310,7 @@ class Session:
 
     def _finish(self) -> None:
         done = self._done
-        self._waited += asyncio.get_running_loop().time() - self._started
+        self._waited += time.monotonic() - self._started
         self._stop_waiting()
         if done is not None:
             done()
