@@ -262,7 +262,7 @@ async def test_memory_and_sockets_stay_bounded() -> None:
         resolver = Resolver([server.address], cache_size=50)
         for start in range(0, 2000, 100):
             await asyncio.gather(*(resolver.get(f"n{start + step}.example", "A") for step in range(100)))
-        assert len(resolver._cache) == 50
+        assert 25 <= len(resolver._cache) <= 50
         assert not resolver._open
         await until(lambda: open_files() <= before + 4)
         resolver.close()

@@ -59,24 +59,28 @@ def test_the_cache_forgets_what_is_over() -> None:
     assert cache.get("a", 60.0) is None
 
 
-def test_a_full_cache_drops_what_came_first() -> None:
-    cache = Cache(2)
-    for key in "abac":
+def test_a_full_cache_drops_what_was_not_asked_for_longest() -> None:
+    cache = Cache(6)
+    for key in "abx":
         cache.put(key, FACT, 60.0)
-    assert [key for key in "abc" if cache.get(key, 1.0)] == ["b", "c"]
+    assert cache.get("a", 1.0) is FACT
+    for key in "cd":
+        cache.put(key, FACT, 60.0)
+    assert [key for key in "abcd" if cache.get(key, 1.0)] == ["a", "c", "d"]
 
 
 def test_an_answer_learnt_again_takes_the_place_of_the_old_one() -> None:
-    cache = Cache(2)
+    cache = Cache(4)
     for start in range(0, 600, 60):
         for key in "ab":
             cache.put(key, FACT, start + 60.0)
         assert [key for key in "ab" if cache.get(key, start + 1.0)] == ["a", "b"]
-    assert len(cache) == 2
+    assert len(cache) <= 4
 
 
 def test_ten_thousand_clients_leave_the_cache_as_large_as_it_may_be() -> None:
     cache = Cache(100)
     for number in range(10_000):
         cache.put(number, FACT, 60.0)
-    assert len(cache) == 100
+        assert len(cache) <= 100
+    assert len(cache) >= 50

@@ -1,36 +1,45 @@
-"""Answers that are still good, by what was asked: bounded, the oldest go first.
+"""Answers that are still good, by what was asked: bounded, what was not asked for longest goes first.
 
-A dict and a queue of its keys. To keep the order of last use instead would cost every hit and every miss more than it
-saves: what is in constant use is asked once more each time that `size` other things have been.
+Two dicts, the young and the old. What is put goes into the young one, and so does what is found in the old one; when
+the young one holds half of what may be kept it becomes the old one, and the old one is let go as a whole. Nothing is
+deleted one by one: a dict that is filled and emptied at the same time is compacted now and then, and memory grows by
+steps that never come back.
 """
 
-from collections import deque
 from collections.abc import Hashable
 
 from earmark.core.evidence import Fact
 
+Entry = tuple[float, Fact]
+
 
 class Cache:
-    """At most `size` Facts. Time is the caller's, in seconds of a clock that never jumps."""
+    """At most `size` Facts, 2 or more. Time is the caller's, in seconds of a clock that never jumps."""
 
     def __init__(self, size: int) -> None:
-        self._size = size
-        self._kept: dict[Hashable, tuple[float, Fact]] = {}
-        self._order: deque[Hashable] = deque()
-        """The keys of `_kept`, each once, in the order in which they came."""
+        self._half = size // 2
+        self._young: dict[Hashable, Entry] = {}
+        self._old: dict[Hashable, Entry] = {}
 
     def __len__(self) -> int:
-        return len(self._kept)
+        return len(self._young) + len(self._old)
 
     def get(self, key: Hashable, now: float) -> Fact | None:
         """Return the Fact as it was learnt, if it is still good."""
-        found = self._kept.get(key)
-        return found[1] if found is not None and now < found[0] else None
+        found = self._young.get(key)
+        if found is None:
+            found = self._old.get(key)
+            if found is None:
+                return None
+            if now < found[0]:
+                self._keep(key, found)
+        return found[1] if now < found[0] else None
 
     def put(self, key: Hashable, fact: Fact, until: float) -> None:
         """Keep a Fact until that time, or until the room is needed."""
-        if key not in self._kept:
-            self._order.append(key)
-            if len(self._order) > self._size:
-                del self._kept[self._order.popleft()]
-        self._kept[key] = (until, fact)
+        self._keep(key, (until, fact))
+
+    def _keep(self, key: Hashable, entry: Entry) -> None:
+        self._young[key] = entry
+        if len(self._young) >= self._half:
+            self._old, self._young = self._young, {}
