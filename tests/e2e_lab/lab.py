@@ -131,6 +131,8 @@ class Lab:
 
 
 def _from(log: Path, start: int) -> str:
+    if not log.exists():  # its server never got that far
+        return ""
     with log.open("rb") as file:
         file.seek(start)
         return file.read().decode("utf-8", "replace")
