@@ -1,6 +1,5 @@
 """The milters that are measured: earmark as it is served, rspamd, and a C libmilter that does nothing."""
 
-import os
 import re
 import shutil
 import sys
@@ -13,7 +12,7 @@ from typing import NamedTuple
 from bench.lists import RECEIVED_ZONES, ZONES
 from bench.machine import SERVER_CORE, pinned, settle
 from bench.programs import program
-from e2e_lab.processes import Process, wait_until
+from e2e_lab.processes import Process, service_account, wait_until
 
 _ROOT = Path(__file__).parents[2]
 _RSPAMD_PLUGINS = Path("/usr/share/rspamd/plugins")
@@ -104,8 +103,7 @@ def write_configuration(
     (directory / "rules" / "zones.toml").write_text(
         "".join(_ZONE.format(zone=zone, symbol=_symbol(zone)) for zone in ZONES)
     )
-    user = "nobody" if os.geteuid() == 0 else ""
-    server = _SERVER.format(user=user, state=top / "state", socket=socket, dns=dns)
+    server = _SERVER.format(user=service_account(), state=top / "state", socket=socket, dns=dns)
     (directory / "policies" / "server.toml").write_text(server)
     policy = directory / "policies" / "default.toml"
     text = policy.read_text()

@@ -5,7 +5,6 @@ import os
 import pwd
 import signal
 import socket
-import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
@@ -13,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from e2e_lab.processes import reachable_by_nobody
 from earmark.wire.milter import Command
-from fakes.running_service import CLEAN, LISTED, PYTHON, RunningService, alive, name_server, wait_until
+from fakes.running_service import CLEAN, LISTED, RunningService, alive, name_server, wait_until
 from fakes.scripted_mta import ACCEPTED, REFUSED, ScriptedMta
 
 
@@ -262,13 +262,6 @@ def test_root_without_an_account_is_refused(idle: RunningService) -> None:
     assert run.returncode == 1
     assert run.stderr.startswith("earmark: started as root: ")
     assert idle.refuses()
-
-
-def reachable_by_nobody() -> bool:
-    command = [PYTHON, "-c", "import earmark.core.text"]
-    return not subprocess.run(
-        command, user="nobody", group="nogroup", cwd="/", capture_output=True, check=False
-    ).returncode
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root")

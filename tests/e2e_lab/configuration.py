@@ -7,6 +7,8 @@ the lab's own domains.
 import shutil
 from pathlib import Path
 
+from e2e_lab.processes import service_account
+
 ROOT = Path(__file__).parents[2]
 
 OWN_NETWORK = "192.0.2.128/25"
@@ -15,7 +17,7 @@ BUDGET = 2.0
 
 SERVER = """
 schema = 1
-user = "nobody"
+user = "{user}"
 state = "{state}"
 workers = 2
 budget = {budget}
@@ -98,6 +100,7 @@ def write_configuration(directory: Path, *, milter: int, resolver: int, state: P
     shutil.copytree(ROOT / "rules", directory / "rules")
     (directory / "rules" / "lab.toml").write_text(ZONES)
     server = SERVER.format(
+        user=service_account(),
         state=state,
         budget=BUDGET,
         milter=milter,

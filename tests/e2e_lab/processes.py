@@ -1,11 +1,14 @@
 """Servers as child processes: a log file each, awaited by condition, ended by the pid that was started."""
 
+import getpass
 import os
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 
 PATH = f"{os.environ['PATH']}:/usr/sbin:/sbin"
@@ -16,6 +19,22 @@ _taken: set[int] = set()
 
 class NotInTimeError(AssertionError):
     """A condition that a test waits for did not come true."""
+
+
+@cache
+def service_account() -> str:
+    """Return as whom earmark runs here: "nobody" where root may and nobody can read this checkout, else who tests."""
+    return "nobody" if os.geteuid() == 0 and reachable_by_nobody() else getpass.getuser()
+
+
+def reachable_by_nobody() -> bool:
+    """Return whether the account nobody can import what is tested. Only root can ask."""
+    command = [sys.executable, "-c", "import earmark.core.text"]
+    try:
+        asked = subprocess.run(command, user="nobody", group="nogroup", cwd="/", capture_output=True, check=False)
+    except OSError:
+        return False
+    return not asked.returncode
 
 
 def wait_until(condition: Callable[[], object], what: str, within: float = 20.0) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from e2e_lab.configuration import write_configuration
-from e2e_lab.processes import Process, free_port, wait_until
+from e2e_lab.processes import Process, free_port, service_account, wait_until
 
 EARMARK = (sys.executable, "-m", "earmark")
 
@@ -35,7 +35,7 @@ class Service:
         self.log = top / "log"
         self.state.mkdir(parents=True)
         if os.geteuid() == 0:
-            shutil.chown(self.state, "nobody", "nogroup")
+            shutil.chown(self.state, service_account())
         write_configuration(self.configuration, milter=self.port, resolver=resolver, state=self.state)
         self._environment = {"EARMARK_CONFIG": str(self.configuration)}
         self._process: Process

@@ -25,7 +25,7 @@ OURS = b"""Received: from mail.example.net (mail.example.net [198.51.100.5])
 
 
 def _run(*arguments: str | Path, message: bytes = b"") -> Result:
-    return CliRunner().invoke(APP, ["received", *map(str, arguments)], input=message)
+    return CliRunner().invoke(APP, ["received", *map(str, arguments)], input=message, env={"COLUMNS": "200"})
 
 
 def _hops(*arguments: str | Path, message: bytes) -> list[dict[str, Any]]:
