@@ -46,7 +46,7 @@ def both_agree(value: bytes) -> None:
     assert read_line(value) == read_any(value[:8192].decode("ascii", "replace"))
 
 
-@settings(max_examples=3000)
+@settings(max_examples=30 * settings().max_examples)
 @given(usual_lines())
 def test_the_short_way_says_what_the_long_way_says(text: str) -> None:
     both_agree(text.encode("latin-1"))
