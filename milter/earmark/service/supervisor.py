@@ -6,6 +6,7 @@ and as lines on the control socket; all of it is heard before any clock is looke
 not look like workers that hang.
 """
 
+import math
 import os
 import selectors
 import signal
@@ -28,6 +29,8 @@ from earmark.service.sockets import ListenError, Listeners
 
 _TICK = 0.2
 """Seconds between two looks at the clock."""
+_STARVED = 1.0
+"""Seconds beyond it by which a turn shows that we were stopped ourselves: a SIGSTOP, a suspended machine."""
 _UNREADY = 5.0
 """Seconds without any worker that answers, after which connections are refused: an MTA goes to the next filter when it
 is refused (0.1 s), and waits for its own time-out when it is accepted and then hears nothing."""
@@ -64,7 +67,7 @@ class Supervisor:
         self._reload = Reload(prepared.option, self._crew, self._listeners, log, self._forget)
         self._control = Control(self._state, self._selector, self._obey)
         self._started = time.time()
-        self._answered = time.monotonic()
+        self._answered = self._turned = time.monotonic()
         self._told = ""
         self._wake, self._woken = socket.socketpair()
 
@@ -90,6 +93,10 @@ class Supervisor:
             self._crew.ended(pid, how)
             self._reload.ended(pid, how)
         now = time.monotonic()
+        was_paused = now - self._turned > _TICK + _STARVED
+        self._turned = math.inf if was_paused else now  # one turn is left out, never two in a row
+        if was_paused:  # in the middle of a turn: hear what the children have said before they are judged
+            return
         self._crew.tick(now)
         self._reload.tick(now)
         self._control.tick(now)
