@@ -49,8 +49,7 @@ def test_a_channel_keeps_messages_apart_and_carries_descriptors() -> None:
 
 def test_a_channel_that_nobody_reads_says_so_instead_of_blocking() -> None:
     ours, theirs = Channel.pair()
-    while ours.send({"n": 1}):
-        pass
+    assert not all(ours.send({"n": 1}) for _ in range(1_000_000))
     ours.close()
     theirs.close()
 
