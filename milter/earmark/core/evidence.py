@@ -87,20 +87,165 @@ class MailHosts(NamedTuple):
     kind: Literal["mx"] = "mx"
 
 
-Question = Listing | ReverseName | HostAddress | MailHosts
+class DomainListing(NamedTuple):
+    """Is this domain in this DNS list of names (RFC 5782 section 2.2)? Answered as a Listing is.
 
-_KINDS: dict[str, type[Question]] = {"list": Listing, "iprev": ReverseName, "host": HostAddress, "mx": MailHosts}
+    `domain` is a name as `core.mail.domain_key` writes it; that an address is never asked is for the asker to see to.
+    """
+
+    zone: str
+    domain: str
+    kind: Literal["domain-list"] = "domain-list"
+
+
+class CheckHost(NamedTuple):
+    """May this address send mail in the name of this domain (RFC 7208 section 4, check_host())?
+
+    The status is the result; `data` is how it came about, one line a step; `why` names the mechanism that decided.
+    """
+
+    address: str
+    domain: str
+    """Whose records are asked: the sender's domain or, with a null sender, the HELO name."""
+    sender: str
+    """local@domain, as macros need it."""
+    helo: str
+    kind: Literal["spf"] = "spf"
+
+
+class Signatures(NamedTuple):
+    """Which DKIM signatures does the message carry, and do they hold (RFC 6376, RFC 8463)?
+
+    `data` is one line a signature, as `core.authentication.Signature` reads it, the topmost first. PASS: at least one
+    holds. TEMPERROR: none holds and one could not be verified. FAIL, POLICY, PERMERROR: what the first says. NONE:
+    there is none.
+    """
+
+    content: str
+    """The message, by its transaction's id."""
+    kind: Literal["dkim"] = "dkim"
+
+
+class ArcChain(NamedTuple):
+    """Does the message's Authenticated Received Chain hold (RFC 8617 section 5.2)?
+
+    PASS or FAIL with `data` the sealing domains, first instance first; NONE: there is no chain.
+    """
+
+    content: str
+    """As in Signatures."""
+    kind: Literal["arc"] = "arc"
+
+
+class DmarcRecords(NamedTuple):
+    """Which DMARC policy records stand at this domain and above it (RFC 9989, DNS Tree Walk)?
+
+    PASS: `data` is one line "name record" for each name with exactly one valid record, the longest name first, down to
+    where the walk ends. NONE: there is no record.
+    """
+
+    domain: str
+    kind: Literal["dmarc"] = "dmarc"
+
+
+class Greylisting(NamedTuple):
+    """Has this triplet been seen before, and did it come back (docs/greylisting.md)?
+
+    NONE: never seen. FAIL: seen, never passed; `data` is (first time seen,). PASS: let through before; `data` is (first
+    time, last time that it was let through). Times are seconds since the epoch, as decimal text.
+    """
+
+    origin: str
+    """The domain whose SPF passes, else the client's network, a /24 or /64."""
+    sender: str
+    """The sender's domain."""
+    recipient: str
+    """The recipient's domain."""
+    kind: Literal["greylist"] = "greylist"
+
+
+class Taking(NamedTuple):
+    """Is there a token left in this bucket? The answer takes one: this is asked once for what is to be counted.
+
+    PASS: there was. FAIL: there was none. `data` is (tokens left, seconds until the next), as decimal text.
+    """
+
+    bucket: str
+    """What is limited: "client", "network", "sender", "recipient", "user"."""
+    key: str
+    """Whose bucket it is: an address, a network, a domain, an address of mail, a login."""
+    limit: str
+    """"tokens/seconds", such as "30/60": the size of the bucket and the time in which it fills from empty."""
+    kind: Literal["rate"] = "rate"
+
+
+class Entries(NamedTuple):
+    """Which entries of the allow and deny lists are for this transaction and this recipient (docs/access.md)?
+
+    PASS: `data` is one line an entry, as `core.access.Entry` reads it, in the order of precedence. NONE: there is none.
+    """
+
+    client: str
+    name: str
+    """The client's confirmed reverse name; "" where there is none or it is not known."""
+    helo: str
+    sender: str
+    """local@domain, the domain as `core.mail.domain_key` writes it; "" for the null sender."""
+    recipient: str
+    """Likewise."""
+    kind: Literal["access"] = "access"
+
+
+Question = (
+    Listing
+    | ReverseName
+    | HostAddress
+    | MailHosts
+    | DomainListing
+    | CheckHost
+    | Signatures
+    | ArcChain
+    | DmarcRecords
+    | Greylisting
+    | Taking
+    | Entries
+)
+
+_KINDS: dict[str, type[Question]] = {
+    made._field_defaults["kind"]: made
+    for made in (
+        Listing,
+        ReverseName,
+        HostAddress,
+        MailHosts,
+        DomainListing,
+        CheckHost,
+        Signatures,
+        ArcChain,
+        DmarcRecords,
+        Greylisting,
+        Taking,
+        Entries,
+    )
+}
+_AS_TEXT = {ord(" "): r"\040", ord("\\"): r"\134"}
 
 
 def question_text(question: Question) -> str:
-    """Return the text form, such as "list zen.example 192.0.2.7"."""
-    return " ".join((question[-1], *question[:-1]))
+    r"""Return the text form, such as "list zen.example 192.0.2.7". A space inside a field is written \040."""
+    parts = (question[-1], *question[:-1])
+    text = " ".join(parts)
+    return text if text.count(" ") == len(parts) - 1 and "\\" not in text else " ".join(map(_escaped, parts))
+
+
+def _escaped(part: str) -> str:
+    return part.translate(_AS_TEXT)
 
 
 def question_from_text(text: str) -> Question:
     """Read what `question_text` wrote. Raises ValueError for anything else."""
-    kind, _, rest = text.partition(" ")
-    return question_from_parts((*rest.split(" "), kind))
+    kind, *fields = (part.replace(r"\040", " ").replace(r"\134", "\\") for part in text.split(" "))
+    return question_from_parts((*fields, kind))
 
 
 def question_from_parts(parts: Sequence[str]) -> Question:
@@ -148,6 +293,10 @@ class Finding(NamedTuple):
     """The question whose fact is the evidence, where one was asked."""
     late: bool = False
     """Its fact came too late to refuse on."""
+    defer_at: Points | None = None
+    """From this refuse score on, where nothing refuses, the client is told to come back; None: not on this account."""
+    opt_in: str = ""
+    """The word by which a policy may opt in to refusing the message on it after DATA (docs/design.md, promise 1)."""
 
 
 def points_text(score: int) -> str:
