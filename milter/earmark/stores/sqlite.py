@@ -1,4 +1,4 @@
-"""The history's SQLite file: its schema, its versions, and how it is opened (docs/schemas.md).
+"""SQLite files: their schemas, their versions, and how they are opened (docs/schemas.md).
 
 Opening for writing goes under a lock beside the file, since several workers start at once: one creates or migrates, and
 a broken file is moved aside once.
@@ -10,73 +10,90 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from earmark.log import Log
 
-VERSION = 1
-"""`PRAGMA user_version` of the files that this program writes."""
-
-_BUSY = 5.0
-"""Seconds that a connection waits for another's lock. No transaction of ours comes near that."""
-
 _BROKEN = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
-_MIGRATIONS = (
-    # to version 1
-    """
-    CREATE TABLE verdict (
-        id TEXT PRIMARY KEY,
-        at REAL NOT NULL,
-        queue_id TEXT NOT NULL,
-        message_id TEXT NOT NULL,
-        action TEXT NOT NULL,
-        sender TEXT NOT NULL,
-        client TEXT NOT NULL,
-        record BLOB NOT NULL
-    );
-    CREATE INDEX verdict_queue_id ON verdict (queue_id) WHERE queue_id <> '';
-    CREATE INDEX verdict_message_id ON verdict (message_id) WHERE message_id <> '';
-    CREATE TABLE generation (
-        id TEXT PRIMARY KEY,
-        since REAL NOT NULL,
-        files BLOB NOT NULL
-    );
-    """,
+
+class Schema(NamedTuple):
+    """A kind of file, and how it came to its present form."""
+
+    name: str
+    """For log events and messages, such as "history"."""
+    migrations: tuple[str, ...]
+    """Each leads to the next version, from 0, which is an empty file."""
+    busy: float = 5.0
+    """Seconds that a connection waits for another's lock."""
+
+    @property
+    def version(self) -> int:
+        """`PRAGMA user_version` of the files that this program writes."""
+        return len(self.migrations)
+
+
+HISTORY = Schema(
+    "history",
+    (
+        # to version 1
+        """
+        CREATE TABLE verdict (
+            id TEXT PRIMARY KEY,
+            at REAL NOT NULL,
+            queue_id TEXT NOT NULL,
+            message_id TEXT NOT NULL,
+            action TEXT NOT NULL,
+            sender TEXT NOT NULL,
+            client TEXT NOT NULL,
+            record BLOB NOT NULL
+        );
+        CREATE INDEX verdict_queue_id ON verdict (queue_id) WHERE queue_id <> '';
+        CREATE INDEX verdict_message_id ON verdict (message_id) WHERE message_id <> '';
+        CREATE TABLE generation (
+            id TEXT PRIMARY KEY,
+            since REAL NOT NULL,
+            files BLOB NOT NULL
+        );
+        """,
+    ),
 )
+
+VERSION = HISTORY.version
 
 
 class StoreError(Exception):
-    """The history cannot be used; the message says which file and why."""
+    """The file cannot be used; the message says which and why."""
 
 
-def open_for_writing(path: Path, log: Log, *, thorough: bool = False) -> sqlite3.Connection:
-    """Open, create or migrate a history; a broken one is moved aside to `*.broken`, which the log says.
+def open_for_writing(path: Path, log: Log, schema: Schema = HISTORY, *, thorough: bool = False) -> sqlite3.Connection:
+    """Open, create or migrate a file; a broken one is moved aside to `*.broken`, which the log says.
 
     `thorough` reads the whole file for faults, which takes seconds for a large one. Raises StoreError or sqlite3.Error.
     """
     with _locked(path):
         try:
-            return _prepared(path, thorough=thorough)
+            return _prepared(path, schema, thorough=thorough)
         except sqlite3.DatabaseError as error:
             if not is_broken(error):
                 raise
             aside = _move_aside(path)
-            log.event("history_broken", level="error", file=str(path), moved_to=str(aside), why=str(error))
-            return _prepared(path)
+            log.event(f"{schema.name}_broken", level="error", file=str(path), moved_to=str(aside), why=str(error))
+            return _prepared(path, schema)
 
 
-def open_for_reading(path: Path) -> sqlite3.Connection:
-    """Open a history that is there. Raises StoreError."""
+def open_for_reading(path: Path, schema: Schema = HISTORY) -> sqlite3.Connection:
+    """Open a file that is there. Raises StoreError."""
     if not path.exists():
-        raise StoreError(f"{path}: there is no history")
+        raise StoreError(f"{path}: there is no {schema.name}")
     try:
-        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=_BUSY)
+        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=schema.busy)
         version = _version(connection)
     except sqlite3.Error as error:
         raise StoreError(f"{path}: {error}") from error
-    if version != VERSION:
+    if version != schema.version:
         connection.close()
-        raise StoreError(_other_version(path, version))
+        raise StoreError(_other_version(path, version, schema.version))
     return connection
 
 
@@ -98,8 +115,8 @@ def _create(path: Path) -> None:
     os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o640))
 
 
-def _prepared(path: Path, *, thorough: bool = False) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, timeout=_BUSY, isolation_level=None, check_same_thread=False)
+def _prepared(path: Path, schema: Schema, *, thorough: bool = False) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, timeout=schema.busy, isolation_level=None, check_same_thread=False)
     try:
         connection.execute("PRAGMA page_size = 8192")  # a record has about 2.3 kB: a page of 4096 would hold one
         connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # like the one above, holds only before the first table
@@ -108,7 +125,7 @@ def _prepared(path: Path, *, thorough: bool = False) -> sqlite3.Connection:
         connection.execute("PRAGMA journal_size_limit = 16777216")
         if thorough:
             _check(connection)
-        _migrate(connection, path)
+        _migrate(connection, path, schema)
     except BaseException:
         connection.close()
         raise
@@ -123,12 +140,13 @@ def _check(connection: sqlite3.Connection) -> None:
         raise error
 
 
-def _migrate(connection: sqlite3.Connection, path: Path) -> None:
+def _migrate(connection: sqlite3.Connection, path: Path, schema: Schema) -> None:
     version = _version(connection)
-    if version > VERSION:
-        raise StoreError(_other_version(path, version))
-    for number in range(version, VERSION):
-        connection.executescript(f"BEGIN IMMEDIATE; {_MIGRATIONS[number]} PRAGMA user_version = {number + 1}; COMMIT")
+    if version > schema.version:
+        raise StoreError(_other_version(path, version, schema.version))
+    for number in range(version, schema.version):
+        migration = schema.migrations[number]
+        connection.executescript(f"BEGIN IMMEDIATE; {migration} PRAGMA user_version = {number + 1}; COMMIT")
 
 
 def _version(connection: sqlite3.Connection) -> int:
@@ -136,10 +154,10 @@ def _version(connection: sqlite3.Connection) -> int:
     return int(connection.execute("PRAGMA user_version").fetchone()[0])
 
 
-def _other_version(path: Path, version: int) -> str:
-    if version > VERSION:
-        return f"{path}: schema version {version} is newer than this program knows ({VERSION}); use a newer earmark"
-    return f"{path}: schema version {version} is older than this program reads ({VERSION}); the service migrates it"
+def _other_version(path: Path, version: int, ours: int) -> str:
+    if version > ours:
+        return f"{path}: schema version {version} is newer than this program knows ({ours}); use a newer earmark"
+    return f"{path}: schema version {version} is older than this program reads ({ours}); the service migrates it"
 
 
 def _move_aside(path: Path) -> Path:
