@@ -62,9 +62,16 @@ def _knob(name: str, annotation: Any) -> Knob:  # noqa: ANN401 - annotations hav
     return Knob(name, kind, base, allowed)
 
 
-def asked_about(check: Check) -> str:
-    """Return what a zone of this check is asked about, in the words of `ask` in rules/zones.toml."""
-    return "received" if check.origin is Origin.HEADER else "connection"
+_ASKED_ABOUT = {
+    Origin.CONNECTION: ("connection",),
+    Origin.ENVELOPE: ("sender", "helo", "reverse"),
+    Origin.HEADER: ("received",),
+}
+
+
+def asked_about(check: Check) -> tuple[str, ...]:
+    """Return what a zone of this check is asked about, at least one of these words of `ask` in rules/zones.toml."""
+    return _ASKED_ABOUT[check.origin]
 
 
 SECTIONS: Mapping[str, Check] = MappingProxyType({check.name: check for check in CHECKS})

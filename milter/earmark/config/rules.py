@@ -13,9 +13,18 @@ from earmark.core.policy import Place
 from earmark.core.zones import Code, ErrorCode, Zone, ZoneKind
 
 _LONGEST_ZONE = 253 - 64  # room for the 32 labels of a reversed IPv6 address (RFC 5782 section 2.4)
+_LONGEST_OF_NAMES = 253 - 128  # room for a registrable domain of two labels of any length
+_KEY = 64  # and for a key, which is one label
 _LOOPBACK = 0x7F000000  # 127.0.0.0/8, where all answers stand (RFC 5782 section 2.1)
 _FIRST_OCTET = 0xFF000000
-_SUBJECTS = {"connection": "the connecting client", "received": "hops of the Received chain"}
+ADDRESSES = ("connection", "received")
+NAMES = ("sender", "helo", "reverse")
+"""What a list may be asked about, in the words of `ask`: a list of addresses, and one of names."""
+_SUBJECTS = {
+    ("connection",): "the connecting client",
+    ("received",): "hops of the Received chain",
+    NAMES: "names of sender, HELO and client",
+}
 
 Entry = TypeVar("Entry", bound=Table)
 
@@ -46,17 +55,16 @@ class Rules:
     """Names and symbols of entries that are there but wrong: they are not unknown."""
     problems: list[Problem] = field(default_factory=list)
 
-    def zone_problem(self, name: str, asked_about: str) -> str:
-        """Return why a policy cannot name this list in a section that asks about this; "" where it can."""
+    def zone_problem(self, name: str, asked_about: tuple[str, ...]) -> str:
+        """Return why a policy cannot name this list in a section that asks about these; "" where it can."""
         key = domain_key(name)
         if key in self.dead:
             return f"{quoted(name)} is dead since {self.dead[key].since}: {self.dead[key].why}"
         zone = self.zones.get(key)
         if zone is None:
-            return self._unknown("list", name, self.zones)
-        if not getattr(zone, asked_about):
-            return f"{quoted(name)} must not be asked about {_SUBJECTS[asked_about]} (`ask` in rules/ says so)"
-        return ""
+            fitting = [known.name for known in self.zones.values() if _may_ask(known, asked_about)]
+            return self._unknown("list", name, fitting)
+        return "" if _may_ask(zone, asked_about) else _not_asked(zone, asked_about)
 
     def name_problem(self, name: str) -> str:
         """Return why a policy cannot name this name rule; "" where it can."""
@@ -73,6 +81,17 @@ class Rules:
         if not self.sound or domain_key(name) in self.broken or name in self.broken:
             return ""
         return f"unknown {what} {quoted(name)}{did_you_mean(name, known)}"
+
+
+def _may_ask(zone: Zone, asked_about: tuple[str, ...]) -> bool:
+    return any(getattr(zone, subject) for subject in asked_about)
+
+
+def _not_asked(zone: Zone, asked_about: tuple[str, ...]) -> str:
+    hint = ""
+    if zone.names != (asked_about == NAMES):
+        hint = "; it is a list of names: did you mean [domains]?" if zone.names else "; it is a list of addresses"
+    return f"{quoted(zone.name)} must not be asked about {_SUBJECTS[asked_about]} (`ask` in rules/ says so){hint}"
 
 
 def _sign_problem(kind: ZoneKind, weight: int) -> str:
@@ -139,13 +158,16 @@ def _add_zone(rules: Rules, document: Document, path: Path, table: ZoneTable) ->
     yield from _claim(rules, document, name, "zone", table.name)
     if table.name in rules.dead:
         yield document.problem(name, f"{table.name} is dead since {rules.dead[table.name].since}")
-    if len(table.name) > _LONGEST_ZONE:
-        yield document.problem(name, f"longer than {_LONGEST_ZONE} characters: no room for an address before it")
+    longest = (_LONGEST_OF_NAMES if _lists_names(table) else _LONGEST_ZONE) - (_KEY if table.key_file else 0)
+    if len(table.name) > longest:
+        yield document.problem(name, f"longer than {longest} characters: no room for what is asked before it")
+    yield from _subject_problems(document, path, table)
     for number, code in enumerate(table.code):
         here = (*path, "code", number)
         reason = _sign_problem(table.kind, code.score)
         if reason:
             yield document.problem((*here, "score"), reason)
+        yield from _scope_problems(document, here, code, names=_lists_names(table))
         yield from _answer_problems(document, here, code, code.mask)
         yield from _claim(rules, document, (*here, "symbol"), "symbol", code.symbol)
         rules.places[f"zones.{code.symbol}"] = document.place((*here, "symbol"))
@@ -153,6 +175,30 @@ def _add_zone(rules: Rules, document: Document, path: Path, table: ZoneTable) ->
     for number, error in enumerate(table.error):
         yield from _answer_problems(document, (*path, "error", number), error)
     rules.zones[table.name] = _zone(table)
+
+
+def _lists_names(table: ZoneTable) -> bool:
+    """Return whether it is a list of names; a list of both does not exist, and one that nobody asks lists addresses."""
+    return bool(table.ask) and table.ask[0] in NAMES
+
+
+def _subject_problems(document: Document, path: Path, table: ZoneTable) -> Iterator[Problem]:
+    """Find a list that is asked about addresses and names, and a list of names that says something of addresses."""
+    names = _lists_names(table)
+    for number, subject in enumerate(table.ask):
+        if (subject in NAMES) != names:
+            others = ", ".join(NAMES if names else ADDRESSES)
+            yield document.problem((*path, "ask", number), f"{quoted(subject)} does not go with {others}")
+    for family in {"ipv4", "ipv6"} & table.model_fields_set if names else ():
+        yield document.problem((*path, family), "a list of names is never asked about an address")
+
+
+def _scope_problems(document: Document, path: Path, code: CodeTable, *, names: bool) -> Iterator[Problem]:
+    if names != (code.scope == "domain"):
+        reason = 'the scope of a code in a list of names is "domain"' if names else "a list of addresses has no domains"
+        yield document.problem((*path, "scope"), reason)
+    if names and code.deep:
+        yield document.problem((*path, "deep"), "no hop is ever asked about in a list of names")
 
 
 def _claim(rules: Rules, document: Document, path: Path, kind: str, name: str) -> Iterator[Problem]:
@@ -184,6 +230,7 @@ def _bounds(entry: CodeTable | ErrorTable) -> tuple[int, int]:
 
 
 def _zone(table: ZoneTable) -> Zone:
+    names = _lists_names(table)
     return Zone(
         name=table.name,
         owner=table.owner,
@@ -192,11 +239,19 @@ def _zone(table: ZoneTable) -> Zone:
         errors=tuple(ErrorCode(*_bounds(error), error.meaning) for error in table.error),
         connection="connection" in table.ask,
         received="received" in table.ask,
-        ipv4=table.ipv4,
-        ipv6=table.ipv6,
+        ipv4=table.ipv4 and not names,
+        ipv6=table.ipv6 and not names,
         timeout=table.timeout,
         terms=table.terms,
         review=table.review,
+        names=names,
+        sender="sender" in table.ask,
+        helo="helo" in table.ask,
+        reverse="reverse" in table.ask,
+        listed_canary="listed" in table.canaries,
+        unlisted_canary="unlisted" in table.canaries,
+        budget=table.budget,
+        key_file=table.key_file,
     )
 
 

@@ -95,8 +95,8 @@ class CodeTable(Table):
     mask: AnswerCode = 0xFFFFFFFF
     score: SignedWeight
     meaning: Line
-    scope: Literal["address", "network", "policy"]
-    deep: bool
+    scope: Literal["address", "network", "policy", "domain"]
+    deep: bool = False
 
 
 class ErrorTable(Table):
@@ -113,9 +113,12 @@ class ZoneTable(Table):
     name: HostName
     owner: Line
     kind: Annotated[ZoneKind, PlainValidator(values.one_of(ZoneKind))]
-    ask: list[Literal["connection", "received"]]
+    ask: list[Literal["connection", "received", "sender", "helo", "reverse"]]
     ipv4: bool = True
     ipv6: bool = False
+    canaries: list[Literal["listed", "unlisted"]] = ["listed", "unlisted"]
+    budget: Annotated[int, PlainValidator(values.whole(range(1_000_000_001)))] = 0
+    key_file: Annotated[str, PlainValidator(values.file_path)] = ""
     timeout: Annotated[float, PlainValidator(values.seconds(0.1, 60))] = 5.0
     terms: str = ""
     review: Annotated[str, PlainValidator(values.day)] = ""
@@ -148,6 +151,23 @@ class RulesFile(Table):
     zone: list[dict[str, Any]] = []
     dead: list[dict[str, Any]] = []
     name: list[dict[str, Any]] = []
+
+
+class PolicyTestTable(Table):
+    """[[test]] of a policy file (docs/policy-tests.md)."""
+
+    about: Line
+    client: Address
+    helo: str | None = None
+    sender: str = Field("", alias="from")
+    rcpt: str = ""
+    user: str = ""
+    received: list[str] = []
+    message: str = ""
+    dns: list[str] = []
+    action: Literal["accept", "mark", "defer", "reject"]
+    findings: list[Symbol] | None = None
+    refuse_score: Annotated[Points, PlainValidator(values.points(range(-HIGHEST, HIGHEST + 1)))] | None = None
 
 
 TOP_LEVEL: dict[str, Any] = {
@@ -186,6 +206,7 @@ def _policy_file(name: str, *, complete: bool) -> type[Table]:
 
     shape: dict[str, Any] = {key: (kind, default) for key, kind in TOP_LEVEL.items()}
     shape |= {key: (section(check), default) for key, check in SECTIONS.items()}
+    shape["test"] = (list[PolicyTestTable], [])
     if not complete:
         shape["domains"] = (Annotated[list[Pattern], Field(min_length=1)], ...)
     made: type[Table] = create_model(name, __base__=Table, **shape)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from earmark.config.knobs import SECTIONS, Kind, knobs_of
-from earmark.config.schema import TOP_LEVEL
+from earmark.config.schema import TOP_LEVEL, SiteTable
 from earmark.config.server import TOP_LEVEL_OF_SERVER
 from earmark.config.settings import ServerSettings
 from earmark.core.evidence import points_text
@@ -16,6 +16,7 @@ from earmark.core.policy import Place, Policy
 
 BUILT_IN = "built in"
 _THRESHOLDS = ("refuse_at", "mark_at")
+_SITE = tuple(key for key in Site._fields if key in SiteTable.model_fields)
 
 
 class Setting(NamedTuple):
@@ -64,7 +65,7 @@ def server_settings_shown(server: ServerSettings, section: str = "server") -> It
         yield Setting(section, key, toml(getattr(server, key)), _origin(server.places, key))
     for table in ("site", "milter", "dns", "history"):
         values = getattr(server, table)
-        for key in values._fields if isinstance(values, Site) else [field.name for field in fields(values)]:
+        for key in _SITE if isinstance(values, Site) else [field.name for field in fields(values)]:
             value = getattr(values, key)
             text = f"0o{value:03o}" if key == "socket_mode" else toml(value)
             yield Setting(f"{section}.{table}", key, text, _origin(server.places, f"{table}.{key}"))

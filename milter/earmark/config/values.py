@@ -219,6 +219,11 @@ def directory(value: object) -> Path:
     return Path(text)
 
 
+def file_path(value: object) -> str:
+    """Read the absolute path of a file, or "" for none."""
+    return str(directory(value)) if value else _text(value)
+
+
 def permissions(value: object) -> int:
     """Read the permissions of a file, written in octal."""
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= 0o777:

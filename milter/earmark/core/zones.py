@@ -93,7 +93,7 @@ class Code(NamedTuple):
     """Weight on the connection; positive in a block list, negative in an allow list."""
     meaning: str
     scope: str
-    """What is listed: "address", "network", "policy" (PBL-like: addresses that should not send directly)."""
+    """What is listed: "address", "network", "policy" (PBL-like: addresses that should not send directly), "domain"."""
     deep: bool
     """Whether it counts for a hop deeper than the handing-over client."""
 
@@ -130,10 +130,26 @@ class Zone(NamedTuple):
     terms: str = ""
     review: str = ""
     """The date, as YYYY-MM-DD, by which somebody should look at this entry again."""
+    names: bool = False
+    """It lists domain names (RFC 5782 section 2.2), and is never asked about an address."""
+    sender: bool = False
+    """Of a list of names: may be asked about the domain of the reverse-path."""
+    helo: bool = False
+    """Likewise, about the name in HELO or EHLO."""
+    reverse: bool = False
+    """Likewise, about the client's confirmed reverse name."""
+    listed_canary: bool = True
+    """It lists the test entry of RFC 5782 section 5: 127.0.0.2 and ::FFFF:7F00:2, of names TEST."""
+    unlisted_canary: bool = True
+    """It does not list the other one: 127.0.0.1 and ::FFFF:7F00:1, of names INVALID."""
+    budget: int = 0
+    """Queries a day that its terms allow; 0 where they name no number."""
+    key_file: str = ""
+    """The file with the customer's key, which is one label in front of the zone's name; "" for a list without keys."""
 
     def takes(self, address: str) -> bool:
-        """Return whether the zone has a list for this family of addresses."""
-        return self.ipv6 if ":" in address else self.ipv4
+        """Return whether the zone has a list for this family of addresses; a list of names has none."""
+        return not self.names and self.ipv6 if ":" in address else self.ipv4
 
     def entries(self, answers: Iterable[str]) -> tuple[Code, ...]:
         """Return the code book's entries for these answers, each once, in the book's order."""
