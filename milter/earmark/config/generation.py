@@ -2,11 +2,12 @@
 
 import hashlib
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import fields
 
 from earmark.config.document import Document, parse
 from earmark.config.policies import Compiler, PolicyText, claim_problems, name_problems, threshold_problems
+from earmark.config.policy_tests import PolicyTest, tests_of
 from earmark.config.problems import ConfigError, Problem, did_you_mean, whole_file
 from earmark.config.rules import Rules, compile_rules
 from earmark.config.schema import DefaultFile, DomainFile, ServerFile, validate, written
@@ -59,7 +60,8 @@ def compile_generation(files: Mapping[str, bytes], unreadable: Collection[Proble
     exact = frozenset(domain for domain in policies if not domain.startswith("*."))
     machine = server_settings(documents[SERVER], server, exact)
     policy_set = PolicySet(compiler.default(), policies, machine.site)
-    return Generation(generation_id(files), dict(files), machine, policy_set, _zones_used(policy_set.all))
+    tests = tuple(_tests(default, domains))
+    return Generation(generation_id(files), dict(files), machine, policy_set, _zones_used(policy_set.all), tests)
 
 
 def _parse(files: Mapping[str, bytes]) -> tuple[dict[str, Document], list[Problem]]:
@@ -105,6 +107,12 @@ def _read_policies(
         if table is not None:
             texts[document.name] = PolicyText(document, written(table))
     return texts.pop(DEFAULT, None), list(texts.values()), problems
+
+
+def _tests(default: PolicyText, domains: Iterable[PolicyText]) -> Iterator[PolicyTest]:
+    usual_mode = default.settings["mode"]
+    for text in (default, *domains):
+        yield from tests_of(text, text.settings.get("mode", usual_mode))
 
 
 def _zones_used(policies: tuple[Policy, ...]) -> dict[str, Zone]:

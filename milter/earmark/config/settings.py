@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from earmark.config.policy_tests import PolicyTest
 from earmark.core.mail import Site
 from earmark.core.policy import Mode, Place, PolicySet
 from earmark.core.zones import Zone
@@ -72,3 +73,5 @@ class Generation:
     policies: PolicySet
     zones: Mapping[str, Zone]
     """All live zones of rules/zones.toml that some policy uses, by name."""
+    tests: tuple[PolicyTest, ...] = ()
+    """What the policy files say of themselves, for `service.policy_tests` to run."""
