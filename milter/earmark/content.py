@@ -1,0 +1,104 @@
+"""The message as the milter received it, held for those who read all of it: DKIM, and scanners."""
+
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from typing import BinaryIO
+
+from earmark.core.mail import Header
+
+IN_MEMORY = 1024 * 1024
+"""Bytes of a body that are held in memory; a longer one goes to a file."""
+AT_MOST = 64 * 1024 * 1024
+"""Bytes of a message that are held at all."""
+_AT_ONCE = 64 * 1024
+
+
+class Content:
+    """Header fields and body of one message.
+
+    A body that outgrows memory goes to a temporary file without a name, which ends with `close` or with the process. A
+    message that cannot be held is no error: `why` says so, and what was held is given up.
+    """
+
+    __slots__ = ("_at_most", "_chunks", "_file", "_in_memory", "_in_memory_at_most", "headers", "size", "why")
+
+    def __init__(
+        self, headers: Sequence[Header], *, truncated: bool = False, in_memory: int = IN_MEMORY, at_most: int = AT_MOST
+    ) -> None:
+        """Take the header as the milter gave it, lines of a field divided by LF; `truncated` where it is not whole."""
+        self.headers = headers
+        self.size = sum(len(name) + len(value) + value.count(b"\n") + 3 for name, value in headers) + 2
+        """Bytes of the whole message as it came, whether they are held or not."""
+        self.why = "its header was cut" if truncated else ""
+        """Why there is nothing, or nothing whole, to read; "" while all is well. To be looked at after reading too."""
+        self._at_most = at_most
+        self._in_memory_at_most = in_memory
+        self._in_memory = 0
+        self._chunks: list[bytes] = []
+        self._file: BinaryIO | None = None
+
+    def add(self, chunk: bytes) -> None:
+        """Add the next piece of the body. Never raises."""
+        self.size += len(chunk)
+        if self.why:
+            return
+        if self.size > self._at_most:
+            self._give_up(f"larger than {self._at_most} bytes")
+            return
+        try:
+            self._hold(chunk)
+        except OSError as error:
+            self._give_up(f"no space: {error.strerror}")
+
+    def _hold(self, chunk: bytes) -> None:
+        if self._file is None:
+            self._chunks.append(chunk)
+            self._in_memory += len(chunk)
+            if self._in_memory <= self._in_memory_at_most:
+                return
+            self._file = tempfile.TemporaryFile(buffering=0, prefix="earmark-")  # noqa: SIM115 - closed by `close`
+            chunk = b"".join(self._chunks)
+            self._chunks = []
+        rest = memoryview(chunk)
+        while rest:
+            rest = rest[self._file.write(rest) :]
+
+    def chunks(self) -> Iterator[bytes]:
+        """Return the whole message: the header with lines that end in CRLF, an empty line, the body as it came."""
+        if not self.why:
+            yield b"".join(name + b":" + with_crlf(value) + b"\r\n" for name, value in self.headers) + b"\r\n"
+            yield from self.body()
+
+    def body(self) -> Iterator[bytes]:
+        """Return the body as it came. Several may read at once, each from the beginning."""
+        if self.why:
+            return
+        yield from self._chunks
+        at = 0
+        while self._file is not None:
+            try:
+                piece = os.pread(self._file.fileno(), _AT_ONCE, at)
+            except OSError as error:
+                self._give_up(f"cannot be read again: {error.strerror}")
+                return
+            if not piece:
+                return
+            at += len(piece)
+            yield piece
+
+    def close(self) -> None:
+        """Free what is held. There is nothing to read any more."""
+        self._give_up(self.why or "closed")
+
+    def _give_up(self, why: str) -> None:
+        self.why = why
+        self._chunks = []
+        file, self._file = self._file, None
+        if file is not None:
+            file.close()
+
+
+def with_crlf(value: bytes) -> bytes:
+    """Return the lines of a header field, divided by LF as a milter has them, with CRLF between them (RFC 5322)."""
+    return value.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n") if b"\n" in value else value
