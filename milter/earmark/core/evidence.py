@@ -151,8 +151,9 @@ class DmarcRecords(NamedTuple):
 class Greylisting(NamedTuple):
     """Has this triplet been seen before, and did it come back (docs/greylisting.md)?
 
-    NONE: never seen. FAIL: seen, never passed; `data` is (first time seen,). PASS: let through before; `data` is (first
-    time, last time that it was let through). Times are seconds since the epoch, as decimal text.
+    NONE: never seen. FAIL: seen, never passed; `data` is (first time seen, the id of the verdict then). PASS: let
+    through before; `data` is (first time, last time that it was let through, how many times). Times are seconds since
+    the epoch, as decimal text.
     """
 
     origin: str
@@ -160,7 +161,7 @@ class Greylisting(NamedTuple):
     sender: str
     """The sender's domain."""
     recipient: str
-    """The recipient's domain."""
+    """The recipient's domain; "*" for what is known of origin and sender, whoever the recipient."""
     kind: Literal["greylist"] = "greylist"
 
 
