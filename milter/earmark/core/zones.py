@@ -170,10 +170,10 @@ def read_answer(zone: Zone, answers: Sequence[str]) -> tuple[Status, tuple[str, 
     """
     listed, odd = [], []
     for answer in answers:
+        why = refusal(zone, answer)
+        if why:
+            return Status.TEMPERROR, (), f"error code {answer}: {why}"
         number = int(IPv4Address(answer))
-        refusal = _refusal(zone, number)
-        if refusal:
-            return Status.TEMPERROR, (), f"error code {answer}: {refusal}"
         if any(code.matches(number) for code in zone.codes):
             listed.append(answer)
         else:
@@ -185,7 +185,9 @@ def read_answer(zone: Zone, answers: Sequence[str]) -> tuple[Status, tuple[str, 
     return Status.NONE, (), ""
 
 
-def _refusal(zone: Zone, number: int) -> str:
+def refusal(zone: Zone, answer: str) -> str:
+    """Return what the list means by an answer that is one of its error codes; "" for any other address."""
+    number = int(IPv4Address(answer))
     for error in zone.errors:
         if error.low <= number <= error.high:
             return error.meaning
