@@ -189,7 +189,8 @@ async def test_text_that_could_break_lines_stays_data_and_leaves_printable() -> 
     async with resolving('x.example. TXT "a\\013\\010b %s $x <b>\\255"') as (_, resolver):
         (text,) = (await resolver.get("x.example", "TXT")).data
         assert text.startswith("a\r\nb")
-        assert printable(text) == "a??b %s $x <b>\\xff"
+        assert text.endswith("\xff")
+        assert printable(text) == "a??b %s $x <b>?"
 
 
 async def test_what_many_ask_at_once_is_asked_once() -> None:

@@ -33,6 +33,7 @@ def test_names_up_to_their_limits_are_packed() -> None:
     longest = ".".join(["a" * 63] * 3 + ["b" * 61])
     assert len(dnsxl.question(longest, "TXT")) == 255 + 4
     assert dnsxl.question("_dmarc.example.", "MX") == b"\x06_dmarc\x07example\0\0\x0f\0\x01"
+    assert dnsxl.question("bob+list=a%b.example", "A") == b"\x0cbob+list=a%b\x07example\0\0\1\0\1"
 
 
 def test_a_question_can_be_put_together_and_read_again() -> None:
@@ -41,7 +42,7 @@ def test_a_question_can_be_put_together_and_read_again() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["", ".", "..", "a..b", ".a", "A.example", "a b", "a\0b", "ü", "\ud800", "a" * 64, "a." * 127 + "a"]
+    "name", ["", ".", "..", "a..b", ".a", "A.example", "a b", "a\\b", "a\0b", "ü", "\ud800", "a" * 64, "a." * 127 + "a"]
 )
 def test_what_is_no_name_is_an_error(name: str) -> None:
     with pytest.raises(ValueError, match=r".*"):

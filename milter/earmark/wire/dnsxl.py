@@ -31,7 +31,7 @@ _OPT_BEGINS = _OPT_RECORD[:3]
 _PLAIN_HEADER = _HEADER.pack(_RECURSION_DESIRED, 1, 0, 0, 0)
 _EDNS_HEADER = _HEADER.pack(_RECURSION_DESIRED, 1, 0, 0, 1)
 _LENGTH = [bytes((length,)) for length in range(64)]
-_NAME_BYTES = b"abcdefghijklmnopqrstuvwxyz0123456789-_/"
+_NAME_BYTES = bytes(byte for byte in range(0x21, 0x7F) if not chr(byte).isupper() and byte not in b".\\")
 _TAILS = {rtype: b"\0" + number.to_bytes(2, "big") + b"\0\1" for rtype, number in RTYPES.items()}
 _TYPES = {tail: rtype for rtype, tail in _TAILS.items()}
 
@@ -50,8 +50,8 @@ class Answer(NamedTuple):
 def labels(name: str) -> bytes:
     """Return a name (lower case, A-labels, with or without a final dot) as labels, without the root's at the end.
 
-    Raises ValueError for what is no name: an empty or overlong label, over 255 bytes in all, any byte but a-z, 0-9 and
-    "-_/".
+    Raises ValueError for what is no name: an empty or overlong label, over 255 bytes in all, any byte but printable
+    ASCII without blanks, backslashes and capitals. SPF macros make labels of local parts (RFC 7208 section 7.3).
     """
     raw = name.removesuffix(".").encode("ascii")
     if raw.translate(None, _NAME_BYTES).strip(b"."):

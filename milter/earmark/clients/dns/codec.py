@@ -21,8 +21,6 @@ from dns.rdtypes.ANY.PTR import PTR
 from dns.rdtypes.ANY.TXT import TXT
 from dns.rdtypes.IN.AAAA import AAAA
 
-from earmark.core.text import decoded
-
 _RECORDS_AT_MOST = 100
 """Records of one answer that are kept: more than any honest name has, little enough to remember."""
 
@@ -83,14 +81,17 @@ def record_from_text(rtype: str, text: str) -> Record:
 
 
 def record_text(record: Record) -> str:
-    """Return a record's data as text: addresses canonical, names lower case without a final dot, TXT strings joined."""
+    """Return a record's data as text: addresses canonical, names lower case without a final dot, TXT strings joined.
+
+    A character of TXT is an octet: what is not ASCII can be told from text that looks like its escape.
+    """
     match record:
         case MX():
             return f"{record.preference} {_name_text(record.exchange) or '.'}"
         case PTR() | CNAME():
             return _name_text(record.target)
         case TXT():
-            return decoded(b"".join(record.strings), limit=65535)
+            return b"".join(record.strings).decode("latin-1")
         case AAAA():
             return str(IPv6Address(record.address))
         case _:

@@ -13,8 +13,9 @@ class Lookups(Protocol):
     """One name and type in, one Fact out.
 
     PASS: `data` are the records as text: A and AAAA canonical; PTR and MX names in lower case without a final dot, MX
-    as "10 host", the null MX as "0 ."; TXT with its strings joined. NONE: `why` is "NXDOMAIN", "NODATA" or "not a
-    domain name". TEMPERROR: `why` is "timeout", "SERVFAIL" and the like. `ttl`, `at` and `source` are always set.
+    as "10 host", the null MX as "0 ."; TXT with its strings joined, a character for each octet. NONE: `why` is
+    "NXDOMAIN", "NODATA" or "not a domain name". TEMPERROR: `why` is "timeout", "SERVFAIL" and the like. `ttl`, `at` and
+    `source` are always set.
     """
 
     def lookup(self, name: str, rtype: str, done: Done, *, give_up: float = 5.0) -> None:
