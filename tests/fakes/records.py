@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from earmark.core.evidence import Fact, Finding, Listing, Origin, Points, Question, ReverseName, Status
 from earmark.core.mail import Client, Envelope, Header, Message, Site, Transaction, parse_path
+from earmark.core.recipients import Recipient
 from earmark.core.record import Judged, Record, make_record
 from earmark.core.verdict import Action, InsertHeader, Outcome, Reply, Verdict
 from fakes.policies import policy
@@ -32,12 +33,12 @@ def judged(
         ReverseName(CLIENT): Fact(Status.TEMPERROR, at=at, why="timeout"),
     }
     recipients = tuple(
-        (parse_path(b"<u%d@example.org>" % number), policy("example.org"), outcome)
+        Recipient(parse_path(b"<u%d@example.org>" % number), policy("example.org"), outcome)
         for number, outcome in enumerate(outcomes)
     )
     verdict = Verdict(Action.MARK, (MARKED,), (InsertHeader("X-Spam-Flag", "YES"),))
     txn = Transaction(envelope, Message(headers))
-    return Judged(verdict_id, txn, facts, recipients, verdict, "", queue_id, "eom", "f00d" * 16, 0.0125)
+    return Judged(verdict_id, txn, facts, recipients, verdict, queue_id, "eom", "f00d" * 16, 0.0125)
 
 
 def record(verdict_id: str = "0123456789AB", **changes: object) -> Record:

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Mapping
 from ipaddress import ip_address
 
+from earmark.content import Content
+from earmark.core.effects import Effect
 from earmark.core.evidence import Fact, Listing, Question, Status, question_text
 from earmark.core.zones import read_answer
 from fakes.policies import ALL_ZONES
@@ -14,10 +16,28 @@ BROKEN = Fact(Status.FAIL, ("not an address",))
 """No client gives such a fact; reading it is a fault of ours, as a bug would be."""
 
 
-class FakeWorld:
+class Holding:
+    """What the engine tells the world, kept as it came."""
+
+    def __init__(self) -> None:
+        self.done: list[Effect] = []
+        self.contents: dict[str, Content] = {}
+
+    def do(self, effect: Effect) -> None:
+        self.done.append(effect)
+
+    def hold(self, content_id: str, content: Content) -> None:
+        self.contents[content_id] = content
+
+    def drop(self, content_id: str) -> None:
+        del self.contents[content_id]
+
+
+class FakeWorld(Holding):
     """Answers at once, but for what is LATER; remembers what it was asked."""
 
     def __init__(self, facts: Mapping[str, Fact] | None = None) -> None:
+        super().__init__()
         self.facts = dict(facts or {})
         self.asked: list[str] = []
         self._held: list[tuple[Question, Deliver]] = []

@@ -11,13 +11,24 @@ from typing import Any
 import pytest
 
 from earmark.config import compile_generation, read_files, shipped
-from earmark.core.evidence import Fact, HostAddress, Listing, MailHosts, Question, ReverseName, Status, question_text
+from earmark.core.evidence import (
+    DomainListing,
+    Fact,
+    HostAddress,
+    Listing,
+    MailHosts,
+    Question,
+    ReverseName,
+    Status,
+    question_text,
+)
 from earmark.core.mail import Client, Header, parse_path
 from earmark.core.policy import PolicySet
 from earmark.core.record import Judged
 from earmark.core.verdict import ChangeHeader, Edit, InsertHeader, RemoveHeader
 from earmark.engine import Engine
 from earmark.wire.message import split_header
+from fakes.world import Holding
 
 HERE = Path(__file__).parent
 CASES = sorted([*HERE.glob("cases/*.toml"), *HERE.glob("private/*.toml")])
@@ -34,10 +45,11 @@ def _policies(files: tuple[tuple[str, str], ...]) -> PolicySet:
     return compile_generation({**_shipped_files(), **mine}).policies
 
 
-class World:
+class World(Holding):
     """Answers from the case; late ones when they are let go."""
 
     def __init__(self, case: dict[str, Any]) -> None:
+        super().__init__()
         self._facts = {question: text.split() for question, text in case.get("facts", {}).items()}
         self._asked = set[str]()
         self._late: list[tuple[Question, Fact, Callable[[Question, Fact], None]]] = []
@@ -70,12 +82,16 @@ def _fact(words: list[str]) -> Fact:
 
 def _ordinary(question: Question) -> Fact:
     match question:
-        case Listing():
+        case Listing() | DomainListing():
             return Fact(Status.NONE, (), 60)
         case ReverseName():
             return Fact(Status.PASS, ("mail.example.net",), 60)
         case HostAddress() | MailHosts():
             return Fact(Status.PASS, ("192.0.2.10",), 60)
+        case Taking():
+            return Fact(Status.PASS, ("1", "0"), 60)
+        case _:
+            return Fact(Status.NONE, (), 60)
 
 
 async def judge(case: dict[str, Any]) -> tuple[list[str], set[str]]:
@@ -96,7 +112,8 @@ async def judge(case: dict[str, Any]) -> tuple[list[str], set[str]]:
     world.let_go()
     fields, _ = split_header(case.get("message", "Subject: Hello\n\n").encode())
     ended: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-    session.end_of_message([Header(*field) for field in fields], ended.set_result)
+    session.header([Header(*field) for field in fields])
+    session.end_of_message(ended.set_result)
     await ended
     return list(_tell(told[0])), world.never_asked()
 

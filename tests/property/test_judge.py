@@ -188,7 +188,7 @@ def test_nothing_a_client_says_can_create_a_second_line(helo: str, sender: str, 
         assert re.fullmatch(r"[45]\d\d [45]\.\d\.\d [ -~]*", str(reply))
         assert len(reply.text) <= 400
     marked = decide(Stage.EOM, base, {}, outcome.findings, asked, early=outcome)
-    for edit in edits(base, combine([marked]), [asked], Trace("0123456789AB", "abc")):
+    for edit in edits(base, {}, combine([marked]), [asked], Trace("0123456789AB", "abc")):
         if isinstance(edit, InsertHeader):
             assert re.fullmatch(r"[A-Za-z-]+", edit.name)
             assert re.fullmatch(r"[ -~]*(\n\t[ -~]*)*", edit.value)
@@ -201,7 +201,7 @@ def test_no_header_reveals_another_recipients_domain(data: st.DataObject, txn: T
     asked = [data.draw(policies("open.example")), secret]
     facts = data.draw(known_worlds(txn, tuple(asked)))
     outcomes = [at_eom(txn, facts, one) for one in asked]
-    written = edits(txn, combine(outcomes), asked, Trace("0123456789AB", "abc"))
+    written = edits(txn, facts, combine(outcomes), asked, Trace("0123456789AB", "abc"))
     assert not any("secret-customer" in str(edit) for edit in written)
 
 

@@ -55,7 +55,8 @@ async def judged(facts: Mapping[Question, Fact], order: Sequence[Address]) -> tu
     session.mail(SENDER)
     for recipient in order:
         session.rcpt(recipient, lambda _outcome: None)
-    session.end_of_message(HEADERS, verdicts.append)
+    session.header(HEADERS)
+    session.end_of_message(verdicts.append)
     (verdict,) = verdicts
     return told[0], verdict.edits
 

@@ -18,6 +18,7 @@ from earmark.engine import Engine, Session
 from earmark.serial import decode, encode
 from fakes.policies import SITE
 from fakes.strategies import HELOS, SENDERS, addresses, facts_for, policies
+from fakes.world import Holding
 
 OUR_SITE = SITE._replace(networks=(ip_network("10.0.0.0/8"),), relays=(ip_network("198.51.100.9/32"),))
 RECIPIENTS = [b"<u@a.example>", b"<v@a.example>", b"<u@b.example>", b"<Postmaster@a.example>", b"<abuse+x@b.example>",
@@ -26,10 +27,11 @@ ENDS = ["eom", "eom", "eom", "abort", "mail", "disconnect"]
 Deliver = Callable[[Question, Fact], None]
 
 
-class DrawnWorld:
+class DrawnWorld(Holding):
     """Answers what Hypothesis draws: at once, within the deadline, after it, or never."""
 
     def __init__(self, data: st.DataObject) -> None:
+        super().__init__()
         self._data = data
         self._answers: dict[Question, Fact] = {}
         self._late: list[tuple[Question, Deliver]] = []
@@ -81,7 +83,8 @@ async def transaction(session: Session, world: DrawnWorld, data: st.DataObject) 
     match data.draw(st.sampled_from(ENDS)):
         case "eom":
             decided = asyncio.Event()
-            session.end_of_message(data.draw(headers()), lambda _: decided.set())
+            session.header(data.draw(headers()))
+            session.end_of_message(lambda _: decided.set())
             await asyncio.wait_for(decided.wait(), 5)
         case "abort":
             session.abort()

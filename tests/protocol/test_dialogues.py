@@ -186,7 +186,7 @@ def _client(argument: bytes) -> Connect:
 
 def _verdict_line(judged: Judged) -> str:
     recipients = ",".join(f"{address.text}={outcome.action.word}" for address, _, outcome in judged.recipients)
-    named = {"user": judged.user, "queue": judged.queue_id, "exempt": judged.txn.envelope.exempt}
+    named = {"user": judged.txn.envelope.user, "queue": judged.queue_id, "exempt": judged.txn.envelope.exempt}
     extras = [f"{key}={value}" for key, value in named.items() if value]
     if judged.txn.message.truncated:
         extras.append("truncated")

@@ -12,6 +12,7 @@ from earmark.core.record import Judged
 from earmark.core.verdict import Action, InsertHeader, Outcome, Verdict
 from earmark.engine import Engine, Session, new_verdict_id
 from fakes.policies import COP, SITE, ZEN, policy
+from fakes.world import Holding
 
 IP = "192.0.2.7"
 LISTED = Fact(Status.FAIL, ("127.0.0.4",), 60)
@@ -21,10 +22,11 @@ BOB = parse_path(b"<bob@a.example>")
 EVE = parse_path(b"<eve@b.example>")
 
 
-class Held:
+class Held(Holding):
     """A world whose answers are held back until the test lets them go."""
 
     def __init__(self, held: set[Question] | None = None, facts: dict[Question, Fact] | None = None) -> None:
+        super().__init__()
         self.held = held or set()
         self.facts = facts or {}
         self.asked: list[Question] = []
@@ -65,7 +67,8 @@ async def rcpt(session: Session, recipient: object = BOB) -> Outcome:
 
 async def eom(session: Session, *headers: Header) -> Verdict:
     answer: asyncio.Future[Verdict] = asyncio.get_running_loop().create_future()
-    session.end_of_message(headers, answer.set_result)
+    session.header(headers)
+    session.end_of_message(answer.set_result)
     return await asyncio.wait_for(answer, 5)
 
 
@@ -76,7 +79,7 @@ async def test_look_ups_start_at_connect_helo_and_mail_without_waiting() -> None
     assert {question.kind for question in world.asked} == {"list", "iprev"}
     session.helo(b"mail.example.net")
     session.mail(parse_path(b"<a@example.net>"))
-    assert [question.kind for question in world.asked][-2:] == ["host", "mx"]
+    assert {"host", "mx"} <= {question.kind for question in world.asked}
 
 
 async def test_what_the_mta_already_knows_is_not_asked() -> None:

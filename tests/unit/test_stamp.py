@@ -13,7 +13,7 @@ def made(*outcomes: Outcome, headers: tuple[bytes, ...] = (), exempt: str = "", 
     message = Message([Header(name, b" x") for name in headers])
     txn = Transaction(Envelope(Client("192.0.2.7"), SITE, exempt=exempt), message)
     verdict = Verdict(min(outcome.action for outcome in outcomes), outcomes)
-    return edits(txn, verdict, [policy(mark_at=mark_at)] * len(outcomes), TRACE)
+    return edits(txn, {}, verdict, [policy(mark_at=mark_at)] * len(outcomes), TRACE)
 
 
 def fields(*outcomes: Outcome) -> dict[str, str]:

@@ -33,7 +33,7 @@ def subject_edits(*subjects: bytes, tags: tuple[str, ...] = (TAG,), action: Acti
     message = Message([Header(b"subject", subject) for subject in subjects])
     txn = Transaction(Envelope(Client("192.0.2.7"), SITE), message)
     verdict = Verdict(action, tuple(Outcome(action, 0, 600) for _ in tags))
-    made = edits(txn, verdict, [policy(subject_tag=tag) for tag in tags], Trace("ID", "abc"))
+    made = edits(txn, {}, verdict, [policy(subject_tag=tag) for tag in tags], Trace("ID", "abc"))
     return [edit for edit in made if edit[0] == "Subject"]
 
 

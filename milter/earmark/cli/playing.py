@@ -2,13 +2,12 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from earmark.clients.dns import Lookups, Resolver
-from earmark.clients.names import Names
 from earmark.clients.offline import ZoneFile
 from earmark.clients.zones import Zones
 from earmark.config import Generation
@@ -16,7 +15,7 @@ from earmark.core.evidence import Fact, Status
 from earmark.core.mail import Address, Client, Header
 from earmark.core.verdict import Action, Outcome, Verdict
 from earmark.engine import Engine, Session
-from earmark.world import World
+from earmark.world import world_over
 
 if TYPE_CHECKING:
     from earmark.core.record import Judged
@@ -45,7 +44,7 @@ class Player:
 
     def __init__(self, generation: Generation, lookups: Lookups) -> None:
         self.judged: list[Judged] = []
-        world = World(Zones(lookups, generation.zones.values()), Names(lookups))
+        world = world_over(lookups, Zones(lookups, generation.zones.values()))
         server = generation.server
         self._engine = Engine(generation.policies, world, generation.id, self.judged.append, server.budget)
 
@@ -62,9 +61,12 @@ async def rcpt(session: Session, recipient: Address) -> Outcome:
     return await _answer(lambda done: session.rcpt(recipient, done))
 
 
-async def end_of_message(session: Session, headers: Sequence[Header]) -> Verdict:
+async def end_of_message(session: Session, headers: Sequence[Header], body: Iterable[bytes] = ()) -> Verdict:
     """Return the verdict on the message."""
-    return await _answer(lambda done: session.end_of_message(headers, done))
+    if session.header(headers):
+        for chunk in body:
+            session.body(chunk)
+    return await _answer(session.end_of_message)
 
 
 async def play_message(

@@ -148,6 +148,7 @@ class Compiler:
             help_url=settings["help_url"],
             knobs={section: self._knobs(check, settings[section]) for section, check in SECTIONS.items()},
             places=places,
+            dmarc=settings["dmarc"],
         )
 
     def _knobs(self, check: Check, section: Settings) -> Any:  # noqa: ANN401 - each check has its own class

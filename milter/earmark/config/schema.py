@@ -14,7 +14,7 @@ from earmark.config.knobs import HEAVIEST, HIGHEST, SECTIONS, Kind, Knob, knobs_
 from earmark.config.problems import Problem, did_you_mean, quoted
 from earmark.core.checks import Check
 from earmark.core.evidence import Points
-from earmark.core.policy import Mode, OnError
+from earmark.core.policy import AfterData, Mode, OnError
 from earmark.core.zones import ZoneKind
 
 Weight = Annotated[Points, PlainValidator(values.points(range(HEAVIEST + 1)))]
@@ -77,6 +77,7 @@ class ServerFile(Table):
     mode: ModeWord = Mode.ENFORCE
     user: Annotated[str, PlainValidator(values.ascii_line(32))] = ""
     state: Annotated[Path, PlainValidator(values.directory)] = Path("/var/lib/earmark")
+    shadow: Annotated[str, PlainValidator(values.directory_if_any)] = ""
     workers: Annotated[int, PlainValidator(values.whole(range(257)))] = 0
     budget: Annotated[float, PlainValidator(values.seconds(0.1, 60))] = 6.0
     drain: Annotated[float, PlainValidator(values.seconds(0, 3600))] = 30.0
@@ -177,6 +178,7 @@ TOP_LEVEL: dict[str, Any] = {
     "mark_at": Threshold,
     "subject_tag": Annotated[str, PlainValidator(values.ascii_line(60))],
     "help_url": Annotated[str, PlainValidator(values.url)],
+    "dmarc": Annotated[AfterData, PlainValidator(values.one_of(AfterData))],
 }
 """The settings of a policy file that belong to no check."""
 

@@ -6,12 +6,13 @@ from typing import Any
 from earmark.config.document import Document
 from earmark.config.schema import ServerFile, written
 from earmark.config.settings import DnsSettings, HistorySettings, MilterSettings, ServerSettings
+from earmark.config.suffixes import registrable
 from earmark.core.mail import Site
 from earmark.core.policy import Place
 
 LOOPBACK = (IPv4Network("127.0.0.0/8"), IPv6Network("::1/128"))
 """Always our own."""
-TOP_LEVEL_OF_SERVER = ("mode", "user", "state", "workers", "budget", "drain")
+TOP_LEVEL_OF_SERVER = ("mode", "user", "state", "shadow", "workers", "budget", "drain")
 
 
 def server_settings(document: Document, file: ServerFile, domains: frozenset[str]) -> ServerSettings:
@@ -20,6 +21,7 @@ def server_settings(document: Document, file: ServerFile, domains: frozenset[str
         mode=file.mode,
         user=file.user,
         state=file.state,
+        shadow=file.shadow,
         workers=file.workers,
         budget=file.budget,
         drain=file.drain,
@@ -32,6 +34,8 @@ def server_settings(document: Document, file: ServerFile, domains: frozenset[str
             domains=domains.union(file.site.domains),
             networks=tuple(dict.fromkeys((*LOOPBACK, *file.site.networks))),
             relays=tuple(dict.fromkeys(file.site.relays)),
+            authserv_id=next(iter(file.site.names), ""),
+            registrable=registrable,
         ),
         places=_places(document, written(file)),
     )

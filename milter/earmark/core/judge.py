@@ -14,17 +14,21 @@ Theory of operation
    itself at EOM: it may mark, never refuse.
 4. Every score is the sum of its findings: `refuse_score` of those with origin CONNECTION and ENVELOPE, `mark_score` of
    all.
+5. A finding may ask for the client to come back (`defer_at`): it is told so where nothing refuses and its refuse score,
+   unknowns credited as for a refusal, is not below that.
+6. After DATA a message is refused only on a finding that the policy has opted in to by name (`opt_in`), and only where
+   the policies of all accepted recipients refuse it.
 """
 
 from collections.abc import Iterable, Sequence
 
-from earmark.core.checks import Asking, EnvelopeCheck, MessageCheck
+from earmark.core.checks import Asking, Check, EnvelopeCheck, MessageCheck
 from earmark.core.evidence import UNKNOWN, Facts, Finding, Origin, Question, Stage, Status
-from earmark.core.mail import Transaction
+from earmark.core.mail import Envelope, Transaction
 from earmark.core.policy import Mode, OnError, Policy
 from earmark.core.verdict import Action, Outcome, Verdict
 
-ENGINE = 1
+ENGINE = 2
 """Rises whenever the same record could be judged otherwise; a stored verdict re-derives under its own number only."""
 
 MAX_ROUNDS = 4
@@ -35,17 +39,23 @@ _REFUSING = (Origin.CONNECTION, Origin.ENVELOPE)
 
 def plan(stage: Stage, txn: Transaction, facts: Facts, asking: Asking) -> list[Question]:
     """Return what these checks, as far as their stage has come, would still ask; each question once."""
-    if txn.envelope.exempt:
-        return []
     wanted: dict[Question, None] = {}
+    envelope = txn.envelope
     for check, knobs in asking:
-        if check.stage > stage:
+        if check.stage > stage or not _looks_at(check, envelope):
             continue
         if isinstance(check, MessageCheck):
             wanted.update(dict.fromkeys(check.wants(txn, facts, knobs)))
-        elif not txn.envelope.relay:
-            wanted.update(dict.fromkeys(check.wants(txn.envelope, facts, knobs)))
+        else:
+            wanted.update(dict.fromkeys(check.wants(envelope, facts, knobs)))
     return [question for question in wanted if question not in facts]
+
+
+def _looks_at(check: Check, envelope: Envelope) -> bool:
+    """Return whether a check has to do with such a session: one of ours, one of our own relays', or a stranger's."""
+    if envelope.exempt:
+        return isinstance(check, EnvelopeCheck) and check.of_exempt
+    return not envelope.relay or isinstance(check, MessageCheck)
 
 
 def examine(
@@ -55,19 +65,18 @@ def examine(
 
     At EOM, `early` is the same policy's outcome at RCPT; its findings stand where no fact has come late since.
     """
-    if txn.envelope.exempt:
-        return ()
+    envelope = txn.envelope
     if stage <= Stage.RCPT:
         facts = on_time(facts)
     stands = early is not None and on_time(facts) is facts
     found: list[Finding] = list(early.findings) if early and stands else []
     for check, knobs in policy.asking:
-        if check.stage > stage:
+        if check.stage > stage or not _looks_at(check, envelope):
             continue
         if isinstance(check, MessageCheck):
             found.extend(check.examine(txn, facts, knobs))
-        elif not stands and not txn.envelope.relay:
-            found.extend(check.examine(txn.envelope, facts, knobs))
+        elif not stands:
+            found.extend(check.examine(envelope, facts, knobs))
     return tuple(found) if stands else tuple(_late(finding, facts) for finding in found)
 
 
@@ -93,7 +102,7 @@ def decide(
     *,
     early: Outcome | None = None,
 ) -> Outcome:
-    """Return what one policy says: at RCPT whether to refuse or defer, at EOM whether to mark.
+    """Return what one policy says: at RCPT whether to refuse or defer, at EOM whether to mark, or to refuse after all.
 
     At EOM, `early` is the same policy's outcome at RCPT; what its mode held back there is marked here, or only told.
     """
@@ -105,28 +114,56 @@ def decide(
     if stage <= Stage.RCPT:
         facts = on_time(facts)
     unknown = unanswered(stage, txn, facts, policy)
-    if stage <= Stage.RCPT:
-        would = _refusal(refuse_score, unknown, policy)
-        action = would if policy.mode is Mode.ENFORCE else Action.ACCEPT
-    else:
-        marks = mark_score >= policy.mark_at or (bool(unknown) and policy.on_error is OnError.MARK)
-        would = max(early.would if early else Action.ACCEPT, Action.MARK if marks else Action.ACCEPT)
-        action = Action.ACCEPT if policy.mode is Mode.OBSERVE else min(would, Action.MARK)
-    return Outcome(action, refuse_score, mark_score, findings, unknown, would)
+    if stage > Stage.RCPT:
+        action, would = _at_end(mark_score, findings, unknown, policy, early.would if early else Action.ACCEPT)
+        return Outcome(action, refuse_score, mark_score, findings, unknown, would)
+    would = _refusal(refuse_score, facts, findings, unknown, policy)
+    action = would if policy.mode is Mode.ENFORCE else Action.ACCEPT
+    effects = tuple(
+        effect
+        for check, knobs in policy.keeping
+        if _looks_at(check, txn.envelope)
+        for effect in check.effects(txn.envelope, facts, knobs, action)
+    )
+    return Outcome(action, refuse_score, mark_score, findings, unknown, would, effects=effects)
 
 
-def _refusal(refuse_score: int, unknown: tuple[Question, ...], policy: Policy) -> Action:
-    if refuse_score + relief(unknown, policy) >= policy.refuse_at:
-        return Action.REJECT if policy.refuses else Action.ACCEPT
-    if unknown and policy.on_error is OnError.DEFER and policy.refuses:
+def _refusal(
+    refuse_score: int, facts: Facts, findings: Iterable[Finding], unknown: tuple[Question, ...], policy: Policy
+) -> Action:
+    if not policy.refuses:
+        return Action.ACCEPT
+    at_best = refuse_score + relief(unknown, facts, policy)
+    if at_best >= policy.refuse_at:
+        return Action.REJECT
+    if unknown and policy.on_error is OnError.DEFER:
         return Action.DEFER
-    return Action.ACCEPT
+    return Action.DEFER if any(defers(found, at_best) for found in findings) else Action.ACCEPT
 
 
-def relief(unknown: Iterable[Question], policy: Policy) -> int:
+def defers(finding: Finding, refuse_score: int) -> bool:
+    """Return whether a finding makes a client with this refuse score come back."""
+    return finding.defer_at is not None and refuse_score >= finding.defer_at and not finding.late
+
+
+def _at_end(
+    mark_score: int, findings: Iterable[Finding], unknown: tuple[Question, ...], policy: Policy, early: Action
+) -> tuple[Action, Action]:
+    """Return what happens at the end of the message, and what mode = "enforce" would have done in all."""
+    marks = mark_score >= policy.mark_at or (bool(unknown) and policy.on_error is OnError.MARK)
+    refused = policy.refuses and any(found.opt_in in policy.refuses_on and not found.late for found in findings)
+    would = Action.REJECT if refused else max(early, Action.MARK if marks else Action.ACCEPT)
+    if policy.mode is Mode.OBSERVE:
+        return Action.ACCEPT, would
+    if refused and policy.mode is Mode.ENFORCE:
+        return Action.REJECT, would
+    return (Action.MARK if marks or would is Action.REJECT else Action.ACCEPT), would
+
+
+def relief(unknown: Iterable[Question], facts: Facts, policy: Policy) -> int:
     """Return what the kindest answers to these questions would take off the refuse score: 0 or less."""
     return sum(
-        check.relief(question, knobs)
+        check.relief(question, facts, knobs)
         for question in unknown
         for check, knobs in policy.asking
         if isinstance(check, EnvelopeCheck)
@@ -145,5 +182,15 @@ def unanswered(stage: Stage, txn: Transaction, facts: Facts, policy: Policy) -> 
 
 
 def combine(outcomes: Sequence[Outcome]) -> Verdict:
-    """Return what happens to the message as a whole: it is marked only where each accepted recipient's policy marks."""
-    return Verdict(min((outcome.action for outcome in outcomes), default=Action.ACCEPT), tuple(outcomes))
+    """Return what happens to the message as a whole, with the outcomes as they come about.
+
+    It is refused after DATA only where each accepted recipient's policy refuses it. Where some do, nothing is imposed
+    on the others: the strict ones mark, and say what they would have done. It is marked only where each one marks.
+    """
+    if outcomes and all(outcome.action is Action.REJECT for outcome in outcomes):
+        return Verdict(Action.REJECT, tuple(outcomes), reply=outcomes[0].reply)
+    settled = tuple(
+        outcome if outcome.action <= Action.MARK else outcome._replace(action=Action.MARK, reply=None)
+        for outcome in outcomes
+    )
+    return Verdict(min((outcome.action for outcome in settled), default=Action.ACCEPT), settled)

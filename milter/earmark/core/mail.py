@@ -3,7 +3,7 @@
 Everything a sender may choose has been decoded by `core.text.decoded`, except header fields, which stay bytes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
@@ -28,6 +28,7 @@ class Address(NamedTuple):
 
 
 NULL_SENDER = Address("", "", "")
+"""The null reverse-path; also stands for a forward-path that has not been named."""
 
 
 @lru_cache(maxsize=4096)
@@ -89,6 +90,12 @@ class Client(NamedTuple):
     port: int = 0
 
 
+def last_two_labels(domain: str) -> str:
+    """Return the registrable domain as far as it can be told without the public suffix list; "" for a single label."""
+    labels = domain.rsplit(".", 2)[-2:]
+    return ".".join(labels) if len(labels) > 1 and all(labels) else ""
+
+
 class Site(NamedTuple):
     """The receiving side, as server.toml describes it."""
 
@@ -102,6 +109,10 @@ class Site(NamedTuple):
     """Our own networks, loopback among them: sessions from there are exempt."""
     relays: tuple[IPv4Network | IPv6Network, ...] = ()
     """Hosts that hand over mail for us, such as a backup MX: never refused, their Received line is believed."""
+    authserv_id: str = ""
+    """Our name in Authentication-Results (RFC 8601 section 2.5): the first of the host names; "" for the MTA's own."""
+    registrable: Callable[[str], str] = last_two_labels
+    """The registrable domain of a name, as the public suffix list of this generation has it; "" for a public suffix."""
 
 
 def within(address: str, networks: tuple[IPv4Network | IPv6Network, ...]) -> bool:
@@ -127,6 +138,14 @@ class Envelope:
     """Why neither connection, envelope nor path are held against this session; "" where they are."""
     relay: str = ""
     """Which of our own relays hands this over; "" for everybody else. It is never refused for what it passes on."""
+    user: str = ""
+    """Who authenticated (RFC 4954), as the MTA says; "" for nobody."""
+    authserv_id: str = ""
+    """Our name in Authentication-Results; "" where none is known, and then no such field is written."""
+    recipient: Address = NULL_SENDER
+    """The forward-path that is being decided on; null before the first."""
+    id: str = ""
+    """The transaction's, which is its verdict's; "" before MAIL."""
 
 
 class Hop(NamedTuple):
@@ -165,6 +184,8 @@ class Message:
     """The Received chain, newest first, as `core.received.read_chain` reads it."""
     truncated: bool = False
     """The limits on header count or bytes left something out."""
+    content: str = ""
+    """Names the message as a whole, body included, to whoever must read it: the transaction's id."""
 
 
 @dataclass(slots=True)

@@ -1,8 +1,9 @@
 """The words of a refusal: the reason, the verdict's id, and where to get help. Never a secret."""
 
-from earmark.core.evidence import Listing, Question
+from earmark.core.evidence import DomainListing, Finding, Listing, Question
+from earmark.core.judge import defers
 from earmark.core.mail import Envelope
-from earmark.core.policy import Policy
+from earmark.core.policy import OnError, Policy
 from earmark.core.verdict import Action, Outcome, Reply
 
 _REASONS = 2
@@ -10,17 +11,28 @@ _REASON_AT_MOST = 120
 
 
 def reply_for(outcome: Outcome, envelope: Envelope, policy: Policy, verdict_id: str) -> Reply | None:
-    """Return the reply for an outcome decided at RCPT; None where it neither defers nor refuses."""
+    """Return the reply that goes with an outcome; None where it neither defers nor refuses."""
     end = f" (id {verdict_id})" + (f" see {policy.help_url}" if policy.help_url else "")
     if outcome.action is Action.REJECT:
-        held = sorted((found for found in outcome.findings if found.score > 0), key=lambda found: -found.score)
-        reasons = "; ".join(_cut(found.why) for found in held[:_REASONS])
+        reasons = "; ".join(_cut(found.why) for found in _reasons(outcome, policy)[:_REASONS])
         return Reply(550, "5.7.1", f"Refused: {reasons}{end}")
     if outcome.action is Action.DEFER:
+        return Reply(451, "4.7.1", _cut(_why_later(outcome, envelope, policy)) + end)
+    return None
+
+
+def _reasons(outcome: Outcome, policy: Policy) -> list[Finding]:
+    """Return the findings that refuse, the weightiest first; after DATA only those that the policy opted in to."""
+    opted_in = [found for found in outcome.findings if found.opt_in in policy.refuses_on]
+    return opted_in or sorted((found for found in outcome.findings if found.score > 0), key=lambda found: -found.score)
+
+
+def _why_later(outcome: Outcome, envelope: Envelope, policy: Policy) -> str:
+    if outcome.unknown and policy.on_error is OnError.DEFER:
         asked = ", ".join(sorted({question_subject(question) for question in outcome.unknown}))
         who = envelope.client.address or "the client"
-        return Reply(451, "4.7.1", _cut(f"Cannot check {who} now: no answer from {asked}; try again later") + end)
-    return None
+        return f"Cannot check {who} now: no answer from {asked}; try again later"
+    return "; ".join(found.why for found in outcome.findings if defers(found, outcome.refuse_score))
 
 
 def _cut(text: str) -> str:
@@ -29,4 +41,4 @@ def _cut(text: str) -> str:
 
 def question_subject(question: Question) -> str:
     """Return who or what was asked, for people: the list's name, else the kind of question."""
-    return question.zone if isinstance(question, Listing) else question.kind
+    return question.zone if isinstance(question, Listing | DomainListing) else question.kind

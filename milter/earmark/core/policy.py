@@ -5,7 +5,8 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import NamedTuple
 
-from earmark.core.checks import CHECKS, Asking, Knobs, MessageCheck
+from earmark.core.checks import CHECKS, Asking, EnvelopeCheck, Knobs, MessageCheck
+from earmark.core.checks.check import no_effects
 from earmark.core.evidence import Points, Stage
 from earmark.core.mail import Address, Site
 
@@ -24,6 +25,13 @@ class OnError(StrEnum):
     STAMP = "stamp"
     MARK = "mark"
     DEFER = "defer"
+
+
+class AfterData(StrEnum):
+    """What evidence of the content may do that a policy can opt in to refuse on (docs/design.md, promise 1)."""
+
+    WEIGH = "weigh"
+    REJECT = "reject"
 
 
 class Place(NamedTuple):
@@ -56,17 +64,28 @@ class Policy:
     """By setting, such as "listings.weights.ZEN_SBL": the file and line in force."""
     refuses: bool = True
     """False for postmaster and abuse, which are never refused."""
+    dmarc: AfterData = AfterData.WEIGH
+    """What a message may meet that fails DMARC, and whose author's domain asks for its rejection."""
     asking: Asking = field(init=False, repr=False)
     """The checks that it runs, each with its knobs."""
     asking_of_message: Asking = field(init=False, repr=False)
     """Those that look at the message."""
+    keeping: tuple[tuple[EnvelopeCheck, Knobs], ...] = field(init=False, repr=False)
+    """Those that have something kept."""
+    refuses_on: frozenset[str] = field(init=False, repr=False)
+    """The opt-ins, by the names of their settings: a finding with such an `opt_in` refuses the message after DATA."""
+    per_recipient: bool = field(init=False, repr=False)
+    """Whether two recipients may have different outcomes."""
 
     def __post_init__(self) -> None:
         pairs = tuple((check, self.knobs[check.name]) for check in CHECKS if check.name in self.knobs)
-        object.__setattr__(self, "asking", pairs)
-        object.__setattr__(
-            self, "asking_of_message", tuple(pair for pair in pairs if isinstance(pair[0], MessageCheck))
-        )
+        of_envelope = tuple((check, knobs) for check, knobs in pairs if isinstance(check, EnvelopeCheck))
+        put = object.__setattr__
+        put(self, "asking", pairs)
+        put(self, "asking_of_message", tuple(pair for pair in pairs if isinstance(pair[0], MessageCheck)))
+        put(self, "keeping", tuple(pair for pair in of_envelope if pair[0].effects is not no_effects))
+        put(self, "refuses_on", frozenset({"dmarc"} if self.dmarc is AfterData.REJECT else ()))
+        put(self, "per_recipient", any(check.per_recipient for check, _ in of_envelope))
 
 
 _ALWAYS_REACHABLE = frozenset({"postmaster", "abuse"})

@@ -7,10 +7,10 @@ from typing import Any
 from earmark.core.evidence import Fact, Question
 from earmark.core.judge import ENGINE
 from earmark.core.mail import Address, Header, Transaction
-from earmark.core.policy import Policy
+from earmark.core.recipients import Recipient
 from earmark.core.report import recipient_report
 from earmark.core.text import printable
-from earmark.core.verdict import Action, Outcome, Verdict
+from earmark.core.verdict import Action, Verdict
 
 SCHEMA = 1
 """Rises when an older program could misread a newer record; a field that is added has a default."""
@@ -26,20 +26,31 @@ class Judged:
     id: str
     txn: Transaction
     facts: Mapping[Question, Fact]
-    recipients: tuple[tuple[Address, Policy, Outcome], ...]
+    recipients: tuple[Recipient, ...]
     verdict: Verdict
-    user: str
     queue_id: str
     ended: str
     """By what: "eom", "abort", "mail" (the next one), "disconnect"."""
     generation: str
     elapsed: float
     """Seconds that the MTA waited for us, all stages together."""
+    shadow: "Shadowed | None" = None
+    """What a second set of policies says of the same; it has changed nothing."""
 
     @property
     def action(self) -> Action:
         """The harshest action over the recipients."""
         return max((outcome.action for _, _, outcome in self.recipients), default=Action.ACCEPT)
+
+
+@dataclass(frozen=True, slots=True)
+class Shadowed:
+    """The same transaction under a second set of policies."""
+
+    generation: str
+    recipients: tuple[Recipient, ...]
+    facts: Mapping[Question, Fact]
+    """What only they asked."""
 
 
 @dataclass(slots=True)
@@ -67,7 +78,7 @@ class Record:
     received: list[str]
     """The values of the Received fields, newest first, byte for byte as Latin-1."""
     cut: bool
-    """`received` does not hold all of them."""
+    """`received` and `fields` do not hold all that was consulted."""
     truncated: bool
     """The limits on header count or bytes left something out before the message was judged."""
     facts: Sequence[tuple[tuple[str, ...], Fact]]
@@ -81,12 +92,22 @@ class Record:
     edits: Sequence[tuple[str | int, ...]]
     """The fields of the Edits, in the order in which they were made; the last one is the kind."""
     elapsed_ms: float
+    fields: Sequence[tuple[str, str]] = ()
+    """The other fields that checks consult, as name in lower case and value byte for byte as Latin-1. Of those of which
+    only the presence is asked, the value is not kept."""
+    shadow_generation: str = ""
+    """The generation of the second set of policies; "" where there was none."""
+    shadow: Sequence[dict[str, Any]] = ()
+    """What it says, as `recipients`."""
+    shadow_facts: Sequence[tuple[tuple[str, ...], Fact]] = ()
+    """As `facts`, of what only the second set asked."""
 
 
 def make_record(judged: Judged) -> Record:
     """Return what is kept of a transaction. It shares nothing that the session goes on to change."""
     envelope, message = judged.txn.envelope, judged.txn.message
-    received, cut, message_id = _consulted(message.headers)
+    received, fields, cut, message_id = _consulted(message.headers)
+    shadow = judged.shadow
     return Record(
         SCHEMA,
         ENGINE,
@@ -96,7 +117,7 @@ def make_record(judged: Judged) -> Record:
         envelope.client.address,
         envelope.helo,
         envelope.sender,
-        judged.user,
+        envelope.user,
         envelope.exempt,
         envelope.relay,
         judged.queue_id,
@@ -107,23 +128,44 @@ def make_record(judged: Judged) -> Record:
         message.truncated,
         list(judged.facts.items()),
         [address for address, _, _ in judged.recipients],
-        [recipient_report(address.text, outcome, policy) for address, policy, outcome in judged.recipients],
+        _reports(judged.recipients),
         judged.action.word,
         judged.verdict.edits,
         round(judged.elapsed * 1000, 3),
+        fields,
+        shadow.generation if shadow else "",
+        _reports(shadow.recipients) if shadow else (),
+        list(shadow.facts.items()) if shadow else (),
     )
 
 
-def _consulted(headers: Sequence[Header]) -> tuple[list[str], bool, str]:
-    """Return the Received values up to the limit, whether there are more, and the first Message-ID."""
+def _reports(recipients: Sequence[Recipient]) -> list[dict[str, Any]]:
+    return [recipient_report(address.text, outcome, policy) for address, policy, outcome in recipients]
+
+
+_KEPT = frozenset((b"received", b"from", b"list-id"))
+_PRESENT = frozenset((b"dkim-signature", b"arc-seal"))
+"""Fields whose value no check reads; that they are there makes it ask."""
+_LENGTHS = frozenset(map(len, _KEPT | _PRESENT))
+
+
+def _consulted(headers: Sequence[Header]) -> tuple[list[str], list[tuple[str, str]], bool, str]:
+    """Return the Received values and the other fields up to the limit, whether there are more, and the Message-ID."""
     values: list[str] = []
+    fields: list[tuple[str, str]] = []
     left = HEADERS_AT_MOST
     message_id = ""
     for name, value in headers:
-        if len(name) >= len(b"Received") and name.rstrip().lower() == b"received":
-            left -= len(value)
-            if left >= 0:
-                values.append(value.decode("latin-1"))
-        elif not message_id and len(name) == len(b"Message-ID") and name.lower() == b"message-id":
+        if len(name) in _LENGTHS or name[-1:] in b" \t":
+            known = name.strip().lower()
+            if known in _PRESENT and (known.decode(), "") not in fields:
+                fields.append((known.decode(), ""))
+            elif known in _KEPT:
+                left -= len(value)
+                if left >= 0 and known == b"received":
+                    values.append(value.decode("latin-1"))
+                elif left >= 0:
+                    fields.append((known.decode(), value.decode("latin-1")))
+        if not message_id and len(name) == len(b"Message-ID") and name.lower() == b"message-id":
             message_id = printable(value[:1000].decode("latin-1").strip(), 250)
-    return values, left < 0, message_id
+    return values, fields, left < 0, message_id

@@ -2,14 +2,13 @@
 
 from collections.abc import Iterator
 
-from earmark.core.evidence import Facts, Stage, question_from_parts
-from earmark.core.judge import ENGINE, combine, decide, examine
+from earmark.core.evidence import question_from_parts
+from earmark.core.judge import ENGINE
 from earmark.core.mail import Client, Envelope, Header, Hop, Message, Site, Transaction
-from earmark.core.phrase import reply_for
-from earmark.core.policy import Policy, PolicySet
+from earmark.core.policy import PolicySet
 from earmark.core.received import read_chain
+from earmark.core.recipients import judge_all
 from earmark.core.record import SCHEMA, Judged, Record, make_record
-from earmark.core.verdict import Action, Outcome
 
 
 def rederive(record: Record, policies: PolicySet) -> Judged:
@@ -19,16 +18,13 @@ def rederive(record: Record, policies: PolicySet) -> Judged:
     """
     txn = _transaction(record, policies.site)
     facts = {question_from_parts(parts): fact for parts, fact in record.facts}
-    chosen = [policies.find(address) for address in record.forward_paths]
-    outcomes = {policy: _outcome(record, txn, facts, policy) for policy in dict.fromkeys(chosen)}
-    taken = [outcome for outcome in outcomes.values() if record.ended == "eom" and outcome.reply is None]
+    recipients, verdict = judge_all(txn, facts, policies, record.forward_paths, record.id, ended=record.ended)
     return Judged(
         record.id,
         txn,
         facts,
-        tuple((path, policy, outcomes[policy]) for path, policy in zip(record.forward_paths, chosen, strict=True)),
-        combine(taken),
-        record.user,
+        recipients,
+        verdict,
         record.queue_id,
         record.ended,
         record.generation,
@@ -37,10 +33,20 @@ def rederive(record: Record, policies: PolicySet) -> Judged:
 
 
 def _transaction(record: Record, site: Site) -> Transaction:
-    client = Client(record.client)
-    envelope = Envelope(client, site, record.helo, record.sender, record.at, record.exempt, record.relay)
+    envelope = Envelope(
+        Client(record.client),
+        site,
+        record.helo,
+        record.sender,
+        record.at,
+        record.exempt,
+        record.relay,
+        record.user,
+        site.authserv_id,
+        id=record.id,
+    )
     hops = () if record.exempt else received_chain(record, site)
-    return Transaction(envelope, Message(_headers(record), hops, record.truncated))
+    return Transaction(envelope, Message(_headers(record), hops, record.truncated, record.id))
 
 
 def received_chain(record: Record, site: Site) -> tuple[Hop, ...]:
@@ -49,16 +55,8 @@ def received_chain(record: Record, site: Site) -> tuple[Hop, ...]:
 
 
 def _headers(record: Record) -> tuple[Header, ...]:
-    return tuple(Header(b"Received", value.encode("latin-1")) for value in record.received)
-
-
-def _outcome(record: Record, txn: Transaction, facts: Facts, policy: Policy) -> Outcome:
-    """Return the policy's outcome at RCPT and, where the message was judged, at its end, as `engine.Session` does."""
-    early = decide(Stage.RCPT, txn, facts, examine(Stage.RCPT, txn, facts, policy), policy)
-    early = early._replace(reply=reply_for(early, txn.envelope, policy, record.id))
-    if record.ended != "eom" or early.action is not Action.ACCEPT:
-        return early
-    return decide(Stage.EOM, txn, facts, examine(Stage.EOM, txn, facts, policy), policy, early=early)
+    received = (("received", value) for value in record.received)
+    return tuple(Header(name.encode(), value.encode("latin-1")) for name, value in (*received, *record.fields))
 
 
 def obstacles(record: Record) -> Iterator[str]:
@@ -68,7 +66,7 @@ def obstacles(record: Record) -> Iterator[str]:
     if record.engine != ENGINE:
         yield f"engine {record.engine} judged, this is engine {ENGINE}"
     if record.cut and record.ended == "eom":
-        yield "the record does not hold all Received fields"
+        yield "the record does not hold all header fields that were consulted"
 
 
 def differences(record: Record, again: Judged) -> Iterator[str]:

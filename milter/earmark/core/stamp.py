@@ -7,7 +7,7 @@ let the next one slip into the removed one's place (CVE-2022-48521 is that mista
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from earmark.core.evidence import points_text
+from earmark.core.evidence import Facts, points_text
 from earmark.core.mail import Header, Transaction
 from earmark.core.phrase import question_subject
 from earmark.core.policy import Policy
@@ -30,7 +30,9 @@ class Trace(NamedTuple):
     generation: str
 
 
-def edits(txn: Transaction, verdict: Verdict, policies: Sequence[Policy], trace: Trace) -> tuple[Edit, ...]:
+def edits(
+    txn: Transaction, _facts: Facts, verdict: Verdict, policies: Sequence[Policy], trace: Trace
+) -> tuple[Edit, ...]:
     """Return the edits in the order in which they are to be made. `policies` go with the verdict's outcomes, in order.
 
     Mail of an exempt session is our own: nothing is removed from it, and unless marked it gets the trace field only.

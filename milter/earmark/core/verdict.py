@@ -4,6 +4,7 @@ import re
 from enum import IntEnum
 from typing import NamedTuple
 
+from earmark.core.effects import Effect
 from earmark.core.evidence import Finding, Question
 from earmark.core.text import printable
 
@@ -99,13 +100,17 @@ class Outcome(NamedTuple):
     """What mode = "enforce" would have done; equal to `action` where the mode holds nothing back."""
     reply: Reply | None = None
     """What the client is told, for DEFER and REJECT."""
+    effects: tuple[Effect, ...] = ()
+    """What is to be kept, where this was decided at RCPT."""
 
 
 class Verdict(NamedTuple):
     """What happens to the message as a whole."""
 
     action: Action
-    """For the message: ACCEPT or MARK. Refused recipients were answered at RCPT."""
+    """For the message: ACCEPT, MARK or, where every accepted recipient's policy refuses it after DATA, REJECT."""
     outcomes: tuple[Outcome, ...] = ()
     """One for each distinct policy of the accepted recipients."""
     edits: tuple[Edit, ...] = ()
+    reply: Reply | None = None
+    """What the client is told at the end of a message that is refused."""

@@ -9,7 +9,6 @@ from typing import Self
 
 from earmark import config
 from earmark.clients.dns import Resolver
-from earmark.clients.names import Names
 from earmark.clients.offline import ZoneFile
 from earmark.clients.zones import Zones
 from earmark.config.files import copy_shipped
@@ -21,7 +20,7 @@ from earmark.engine import Engine
 from earmark.fronts.milter import MilterFront
 from earmark.log import Log, verdict_fields
 from earmark.stores.history import FILE_NAME, History
-from earmark.world import World
+from earmark.world import world_over
 
 _SERVER = """\
 schema = 1
@@ -63,7 +62,7 @@ class Demonstration:
         self._history = History(self._state / FILE_NAME, self._log)
         self._history.keep_generation(generation.id, generation.files)
         self._resolver = Resolver(generation.server.dns.resolvers)
-        world = World(Zones(self._resolver, generation.zones.values()), Names(self._resolver))
+        world = world_over(self._resolver, Zones(self._resolver, generation.zones.values()))
         engine = Engine(generation.policies, world, generation.id, self._tell, generation.server.budget)
         self._front = MilterFront(engine, self._log)
         self._milter = await loop.create_unix_server(self._front.protocol, str(self._socket))

@@ -17,10 +17,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
-from earmark.core.mail import Client, Message, Transaction, parse_address_text, parse_path
+from earmark.core.mail import Client, Message, Transaction, domain_key, parse_address_text, parse_path
 from earmark.core.stamp import Trace, unjudged
 from earmark.core.text import decoded
-from earmark.core.verdict import Edit, Outcome, Verdict
+from earmark.core.verdict import Edit, Outcome, Reply, Verdict
 from earmark.engine import Engine, Session
 from earmark.fronts.milter_header import HeaderBlock
 from earmark.fronts.milter_terms import UNUSED_MACROS, Terms, agree, encode_edits, reverse_name, user_of
@@ -71,6 +71,7 @@ class MilterSession:
 
     __slots__ = (
         "_header_block",
+        "_header_told",
         "_macros",
         "_recipients",
         "_resume",
@@ -80,6 +81,7 @@ class MilterSession:
         "_terms",
         "_trouble",
         "_unjudged",
+        "_wants_body",
         "between_clients",
         "ended",
         "out",
@@ -96,6 +98,7 @@ class MilterSession:
         self._macros: dict[int, bytes] = {}
         self._recipients = 0
         self._header_block = _NO_HEADER
+        self._header_told = self._wants_body = False
         self._trouble = False
         """A fault of ours at CONNECT or HELO: no transaction of this client can be judged."""
         self._unjudged = False
@@ -193,8 +196,9 @@ class MilterSession:
         self.between_clients = self._trouble = False
         engine = self._shared.engine
         self._session = engine.session(self.failed)
-        known = reverse_name(self._use_macros(Command.CONNECT), engine.clock())
-        self._session.connect(Client(address, told.port), known)
+        macros = self._use_macros(Command.CONNECT)
+        host = domain_key(decoded(macros.get(b"j", b""), 255))
+        self._session.connect(Client(address, told.port), reverse_name(macros, engine.clock()), host)
 
     def _helo(self, payload: bytes) -> None:
         name = decode_strings(payload)[0]
@@ -207,6 +211,7 @@ class MilterSession:
         self._stage = _IN_TRANSACTION
         self._recipients = 0
         self._header_block = HeaderBlock()
+        self._header_told = self._wants_body = False
         self._unjudged = self._trouble
         macros = self._use_macros(Command.MAIL)
         if self._session and not self._unjudged:
@@ -245,22 +250,41 @@ class MilterSession:
         self._header_block.add(name, value if self._terms.leading_space else b" " + value)
 
     def _ignore(self, _payload: bytes) -> None:
-        """Take what tells nothing new: EOH, UNKNOWN, and a body that nobody reads, chunk by chunk."""
+        """Take what tells nothing new: UNKNOWN."""
+
+    def _end_of_header(self, _payload: bytes) -> None:
+        """Tell the header, so that what it gives to look up is looked up while the body arrives."""
+        self._header_told = True
+        if self._session is not None and not self._unjudged:
+            block = self._header_block
+            self._wants_body = self._session.header(block.fields, truncated=block.truncated)
+
+    def _body(self, payload: bytes) -> None:
+        if self._wants_body and self._session is not None and not self._unjudged:
+            self._session.body(payload)
 
     def _end_of_message(self, _payload: bytes) -> None:
         self._learn_queue_id(Command.EOM)
+        if not self._header_told:
+            self._end_of_header(b"")
         if self._session is None or self._unjudged:
             self._accept_unjudged()
         else:
             self.waiting = _EOM
-            block = self._header_block
-            self._session.end_of_message(block.fields, self._message_decided, truncated=block.truncated)
+            self._session.end_of_message(self._message_decided)
 
     def _message_decided(self, verdict: Verdict) -> None:
         if self.waiting == _EOM:
-            self._accept(verdict.edits)
+            if verdict.reply:
+                self._refuse(verdict.reply)
+            else:
+                self._accept(verdict.edits)
             self.waiting = 0
             self._resume()
+
+    def _refuse(self, reply: Reply) -> None:
+        self.out.append(reply_code(reply.code, reply.enhanced, reply.text))
+        self._end_transaction()
 
     def _accept_unjudged(self) -> None:
         session = self._session
@@ -306,8 +330,8 @@ class MilterSession:
         Command.RCPT: (_rcpt, _IN_TRANSACTION),
         Command.DATA: (_data, _IN_TRANSACTION),
         Command.HEADER: (_header, _IN_TRANSACTION),
-        Command.EOH: (_ignore, _IN_TRANSACTION),
-        Command.BODY: (_ignore, _IN_TRANSACTION),
+        Command.EOH: (_end_of_header, _IN_TRANSACTION),
+        Command.BODY: (_body, _IN_TRANSACTION),
         Command.EOM: (_end_of_message, _IN_TRANSACTION),
         Command.ABORT: (_abort, _NEGOTIATED),
         Command.UNKNOWN: (_ignore, _NEGOTIATED),

@@ -39,7 +39,7 @@ _WANTED = Steps.NO_UNKNOWN | Steps.HDR_LEADSPC | sum(_NO_REPLY.values(), Steps(0
 _NOTHING = b"{none}"
 """A macro that no MTA has: who asks for nothing is sent the MTA's default list, before every single header field."""
 _MACROS: dict[int, bytes] = {
-    MacroStage.CONNECT: b"{client_name} {client_ptr} {client_resolve}",
+    MacroStage.CONNECT: b"j {client_name} {client_ptr} {client_resolve}",
     MacroStage.HELO: _NOTHING,
     MacroStage.MAIL: b"i {auth_type} {auth_authen}",
     MacroStage.RCPT: _NOTHING,

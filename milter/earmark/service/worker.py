@@ -15,7 +15,6 @@ import uvloop
 
 from earmark import config
 from earmark.clients.dns import Resolver
-from earmark.clients.names import Names
 from earmark.clients.zones import Zones
 from earmark.config.settings import Generation
 from earmark.core.record import Judged, make_record
@@ -27,7 +26,7 @@ from earmark.service.channel import Channel
 from earmark.service.crew import HEARTBEAT
 from earmark.service.output import standard_log
 from earmark.stores.history import FILE_NAME, History
-from earmark.world import World
+from earmark.world import world_over
 
 _LOG_DELAY = 0.5
 """Seconds that a "verdict" line may wait for others to be written with."""
@@ -68,7 +67,7 @@ class Worker:
         self._log = log = standard_log(partial(loop.call_later, _LOG_DELAY))
         loop.set_exception_handler(self._log_failure)
         resolver = Resolver(server.dns.resolvers)
-        world = World(Zones(resolver, self._generation.zones.values()), Names(resolver))
+        world = world_over(resolver, Zones(resolver, self._generation.zones.values()))
         self._history = History(self._state / FILE_NAME, log)
         self._history.keep_generation(self._generation.id, self._generation.files)
         engine = Engine(self._generation.policies, world, self._generation.id, self._tell, server.budget)
@@ -80,6 +79,7 @@ class Worker:
             await self._serve(server.drain)
         finally:
             self._stop_accepting()
+            engine.flush()
             resolver.close()
             self._history.close(_LAST_WRITE)
             log.flush()

@@ -8,16 +8,23 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from earmark.core.effects import Effect
 from earmark.core.evidence import Facts, Finding, Origin, Question, Stage
 from earmark.core.mail import Envelope, Transaction
+from earmark.core.verdict import Action
 
 Knobs = Any
 """The frozen dataclass beside a check; only that check knows its type."""
 
 
-def no_relief(_question: Question, _knobs: Knobs) -> int:
+def no_relief(_question: Question, _facts: Facts, _knobs: Knobs) -> int:
     """Return 0: no answer to this question could help the sender."""
     return 0
+
+
+def no_effects(_envelope: Envelope, _facts: Facts, _knobs: Knobs, _action: Action) -> Iterable[Effect]:
+    """Return nothing: what this check learns is kept nowhere."""
+    return ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,13 +34,20 @@ class EnvelopeCheck:
     name: str
     """Also the name of its section in the policy files."""
     stage: Stage
-    """From this stage on it has what it needs: CONNECT, HELO or MAIL."""
+    """From this stage on it has what it needs: CONNECT, HELO or MAIL. At RCPT it is asked for that recipient's own policy
+    only, and never before the client has named the recipient."""
     origin: Origin
     knobs: type[Any]
     wants: Callable[[Envelope, Facts, Knobs], Iterable[Question]]
     examine: Callable[[Envelope, Facts, Knobs], Iterable[Finding]]
-    relief: Callable[[Question, Knobs], int] = no_relief
+    relief: Callable[[Question, Facts, Knobs], int] = no_relief
     """The lowest score, 0 or less, that an answer could bring: what an unanswered question must be credited with."""
+    effects: Callable[[Envelope, Facts, Knobs, Action], Iterable[Effect]] = no_effects
+    """What is to be kept of a recipient for whom this action was decided at RCPT."""
+    per_recipient: bool = False
+    """It looks at `envelope.recipient`, so that each recipient has an outcome of its own."""
+    of_exempt: bool = False
+    """It looks at exempt sessions too."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,70 +1,35 @@
-"""The engine: a short loop around `core.judge` that starts look-ups early, waits for them once, and decides.
+"""One SMTP connection: look-ups start early, are waited for once, and then it is decided.
 
-One Session goes with one SMTP connection; a front tells it what happened, stage by stage. Look-ups start at CONNECT,
-HELO and MAIL without waiting; RCPT and end of message wait for what their own policies need, until one deadline. An
-answer that misses it is unknown; should it still come, it may mark, never refuse.
+A front tells a Session what happened, stage by stage. Look-ups start at CONNECT, HELO, MAIL and the end of the header
+without waiting; RCPT and end of message wait for what their own policies need, until one deadline. An answer that
+misses it is unknown; should it still come, it may mark, never refuse.
 
 Answers come by callback and a wait is one Future, since a task for each look-up costs more than the look-up.
 """
 
 import asyncio
 import time
-from base64 import b32encode
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from os import urandom
-from typing import Protocol
+from typing import TYPE_CHECKING
 
+from earmark.content import Content
 from earmark.core.checks import Asking
-from earmark.core.evidence import Fact, Question, ReverseName, Stage, Status
-from earmark.core.judge import MAX_ROUNDS, combine, decide, examine, plan
+from earmark.core.evidence import ArcChain, Fact, Question, ReverseName, Signatures, Stage, Status
+from earmark.core.judge import MAX_ROUNDS, combine, plan
 from earmark.core.mail import Address, Client, Envelope, Header, Message, Transaction, within
-from earmark.core.phrase import reply_for
-from earmark.core.policy import Policy, PolicySet, union
+from earmark.core.policy import Policy, union
 from earmark.core.received import read_chain
+from earmark.core.recipients import Key, Recipient, accepted_policies, conclude, key_of, outcome_at_rcpt
 from earmark.core.record import Judged
 from earmark.core.stamp import Trace, edits
 from earmark.core.text import decoded, printable
 from earmark.core.verdict import Action, Outcome, Verdict
 
+if TYPE_CHECKING:
+    from earmark.engine.engine import Engine
+
 _AUTHENTICATED = "authenticated as"
-# Crockford's base 32: nothing to confuse when it is read out on the phone.
-_TO_CROCKFORD = bytes.maketrans(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", b"0123456789ABCDEFGHJKMNPQRSTVWXYZ")
 _NOT_IN_TIME = Fact(Status.TEMPERROR, why="no answer in time")
-
-
-def new_verdict_id() -> str:
-    """Return 12 random base-32 digits: short enough to quote, long enough not to meet another."""
-    return b32encode(urandom(8))[:12].translate(_TO_CROCKFORD).decode("ascii")
-
-
-class Answers(Protocol):
-    """What the engine needs of the world."""
-
-    def ask(self, question: Question, deliver: Callable[[Question, Fact], None]) -> None:
-        """Begin to answer; see `world.World.ask`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Engine:
-    """What all sessions of a worker share: one generation of policies, the world, and where verdicts are told."""
-
-    policies: PolicySet
-    world: Answers
-    generation: str
-    tell: Callable[[Judged], None]
-    budget: float = 6.0
-    """Seconds that RCPT and end of message each may wait for answers; well under half of the MTA's own limit."""
-    clock: Callable[[], float] = time.time
-    new_id: Callable[[], str] = new_verdict_id
-
-    def session(self, fault: Callable[[Exception], None] | None = None) -> "Session":
-        """Return the session for a new connection.
-
-        `fault` takes an exception of ours that came up when an answer arrived, or at the deadline; what was waited for
-        is then not decided. Without it such an exception goes to whoever delivered the answer.
-        """
-        return Session(self, fault)
 
 
 class Session:
@@ -75,6 +40,7 @@ class Session:
 
     __slots__ = (
         "_asking",
+        "_content",
         "_done",
         "_early",
         "_engine",
@@ -93,16 +59,14 @@ class Session:
         "id",
         "queue_id",
         "txn",
-        "user",
     )
 
-    def __init__(self, engine: Engine, fault: Callable[[Exception], None] | None = None) -> None:
+    def __init__(self, engine: "Engine", fault: Callable[[Exception], None] | None = None) -> None:
         self._engine = engine
         self._fault = fault
         self.envelope = Envelope(Client(""), engine.policies.site, at=engine.clock())
         self.txn = Transaction(self.envelope, Message())
         self.facts: dict[Question, Fact] = {}
-        self.user = ""
         self._kept: set[Question] = set()
         """Questions about the connection: their answers are good for all its transactions."""
         self._pending: set[Question] = set()
@@ -116,14 +80,18 @@ class Session:
         self._clear()
 
     def _clear(self) -> None:
-        self._recipients: list[tuple[Address, Policy, Outcome]] = []
-        self._early: dict[Policy, Outcome] = {}
+        self._recipients: list[Recipient] = []
+        self._early: dict[Key, Outcome] = {}
+        self._content: Content | None = None
         self.id = ""
         self.queue_id = ""
         self._waited = 0.0
 
-    def connect(self, client: Client, reverse: Fact | None = None) -> None:
-        """Note that a client connected. `reverse` is what the MTA already knows of its reverse name."""
+    def connect(self, client: Client, reverse: Fact | None = None, host: str = "") -> None:
+        """Note that a client connected.
+
+        `reverse` is what the MTA already knows of its reverse name, `host` the MTA's own name.
+        """
         site = self._engine.policies.site
         exempt = relay = ""
         if not client.address:
@@ -132,7 +100,14 @@ class Session:
             exempt = f"own network: {client.address} is in [site] networks"
         elif within(client.address, site.relays):
             relay = f"own relay: {client.address} is in [site] relays"
-        self.envelope = Envelope(client, site, at=self._engine.clock(), exempt=exempt, relay=relay)
+        self.envelope = Envelope(
+            client,
+            site,
+            at=self._engine.clock(),
+            exempt=exempt,
+            relay=relay,
+            authserv_id=site.authserv_id or host,
+        )
         self.txn = Transaction(self.envelope, Message())
         if reverse is not None and client.address:
             self.facts[ReverseName(client.address)] = reverse
@@ -142,20 +117,29 @@ class Session:
     def helo(self, name: bytes) -> None:
         """Note HELO or EHLO; a client may say it again, after STARTTLS for one."""
         self.envelope.helo = decoded(name)
+        before = self._pending | self.facts.keys()
         self._foresee(Stage.HELO)
-        self._kept |= self._pending | self.facts.keys()
+        self._kept |= (self._pending | self.facts.keys()) - before  # not what an earlier transaction asked for itself
 
     def mail(self, sender: Address, *, user: str = "") -> None:
         """Begin a transaction. `user` is who authenticated, "" for nobody."""
         self._end("mail")
         self.id = self._engine.new_id()
-        self.user = user
         exempt = self.envelope.exempt if not self.envelope.exempt.startswith(_AUTHENTICATED) else ""
         if user and not exempt:
             exempt = f"{_AUTHENTICATED} {printable(user, 100)}"
         known = self.envelope
         self.envelope = Envelope(
-            known.client, known.site, known.helo, sender, self._engine.clock(), exempt, known.relay
+            known.client,
+            known.site,
+            known.helo,
+            sender,
+            self._engine.clock(),
+            exempt,
+            known.relay,
+            user,
+            known.authserv_id,
+            id=self.id,
         )
         self.txn = Transaction(self.envelope, Message())
         self._pending &= self._kept
@@ -176,50 +160,67 @@ class Session:
     def rcpt(self, recipient: Address, done: Callable[[Outcome], None]) -> None:
         """Decide on a recipient; `done` gets the outcome with its reply."""
         policy = self._engine.policies.find(recipient)
+        self.envelope.recipient = recipient
 
         def decided() -> None:
-            outcome = self._outcome_at_rcpt(policy)
-            self._recipients.append((recipient, policy, outcome))
+            outcome = self._outcome_at_rcpt(policy, recipient)
+            self._recipients.append(Recipient(recipient, policy, outcome))
             done(outcome)
 
         self._gather(Stage.RCPT, policy.asking, decided)
 
-    def _outcome_at_rcpt(self, policy: Policy) -> Outcome:
-        known = self._early.get(policy)
+    def _outcome_at_rcpt(self, policy: Policy, recipient: Address) -> Outcome:
+        key = key_of(policy, recipient)
+        known = self._early.get(key)
         if known is None:
-            findings = examine(Stage.RCPT, self.txn, self.facts, policy)
-            known = decide(Stage.RCPT, self.txn, self.facts, findings, policy)
-            known = known._replace(reply=reply_for(known, self.envelope, policy, self.id))
-            self._early[policy] = known
+            known = outcome_at_rcpt(self.txn, self.facts, policy, recipient, self.id)
+            self._early[key] = known
+            for effect in known.effects:
+                self._engine.world.do(effect)
         return known
 
-    def end_of_message(
-        self, headers: Sequence[Header], done: Callable[[Verdict], None], *, truncated: bool = False
-    ) -> None:
-        """Decide on the message; `done` gets the verdict with its edits."""
-        hops = () if self.envelope.exempt else read_chain(headers, self.envelope.site, self.envelope.client.address)
-        self.txn = Transaction(self.envelope, Message(headers, hops, truncated))
-        asking = [policy.asking_of_message for policy, early in self._early.items() if early.action is Action.ACCEPT]
+    def header(self, headers: Sequence[Header], *, truncated: bool = False) -> bool:
+        """Take the whole header; what it gives to look up is begun. Return whether the body is wanted as well."""
+        exempt = self.envelope.exempt
+        hops = () if exempt else read_chain(headers, self.envelope.site, self.envelope.client.address)
+        self.txn = Transaction(self.envelope, Message(headers, hops, truncated, self.id))
+        wanted = plan(Stage.EOM, self.txn, self.facts, self._asking_of_message())
+        for question in wanted:
+            if isinstance(question, Signatures | ArcChain):
+                self._content = self._content or Content(headers)
+            else:
+                self._ask(question)
+        return self._content is not None
+
+    def body(self, chunk: bytes) -> None:
+        """Take a part of the body, where `header` has asked for it."""
+        if self._content is not None:
+            self._content.add(chunk)
+
+    def end_of_message(self, done: Callable[[Verdict], None]) -> None:
+        """Decide on the message, whose header and body have been told; `done` gets the verdict with its edits."""
+        if self._content is not None:
+            self._engine.world.hold(self.id, self._content)
 
         def decided() -> None:
-            verdict = self._verdict_at_eom()
+            verdict = self._verdict_at_end()
             self._end("eom", verdict)
             done(verdict)
 
-        self._gather(Stage.EOM, asking[0] if len(asking) == 1 else union(asking), decided)
+        self._gather(Stage.EOM, self._asking_of_message(), decided)
 
-    def _verdict_at_eom(self) -> Verdict:
-        final: dict[Policy, Outcome] = {}
-        for position, (recipient, policy, early) in enumerate(self._recipients):
-            if early.action is not Action.ACCEPT:
-                continue
-            if policy not in final:
-                findings = examine(Stage.EOM, self.txn, self.facts, policy, early=early)
-                final[policy] = decide(Stage.EOM, self.txn, self.facts, findings, policy, early=early)
-            self._recipients[position] = (recipient, policy, final[policy])
-        verdict = combine(list(final.values()))
+    def _asking_of_message(self) -> Asking:
+        accepting = {policy for (policy, _), early in self._early.items() if early.action is Action.ACCEPT}
+        asking = [policy.asking_of_message for policy in accepting]
+        return asking[0] if len(asking) == 1 else union(asking)
+
+    def _verdict_at_end(self) -> Verdict:
+        ended, verdict = conclude(self.txn, self.facts, self._recipients, self.id)
+        self._recipients = list(ended)
+        if verdict.action is Action.REJECT:
+            return verdict
         trace = Trace(self.id, self._engine.generation)
-        return verdict._replace(edits=edits(self.txn, verdict, list(final), trace))
+        return verdict._replace(edits=edits(self.txn, self.facts, verdict, accepted_policies(ended), trace))
 
     def abort(self) -> None:
         """End the transaction without a message: RSET, or the MTA gave up."""
@@ -233,11 +234,14 @@ class Session:
 
     def _end(self, ended: str, verdict: Verdict | None = None) -> None:
         self._stop_waiting()
+        if self._content is not None:
+            self._engine.world.drop(self.id)
+            self._content.close()
         if self.id and self._recipients:
-            self._engine.tell(
+            self._engine.finish(
                 Judged(
-                    self.id, self.txn, self.facts, tuple(self._recipients), verdict or combine([]), self.user,
-                    self.queue_id, ended, self._engine.generation, self._waited,
+                    self.id, self.txn, self.facts, tuple(self._recipients), verdict or combine([]), self.queue_id,
+                    ended, self._engine.generation, self._waited,
                 )
             )  # fmt: skip
         self._clear()

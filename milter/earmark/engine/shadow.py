@@ -1,0 +1,99 @@
+"""The second opinion: what another set of policies says of a transaction that has ended. Nobody waits for it."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from earmark.core.evidence import ArcChain, Fact, Greylisting, Question, Signatures, Stage, Status, Taking
+from earmark.core.judge import MAX_ROUNDS, plan
+from earmark.core.mail import Transaction
+from earmark.core.policy import PolicySet
+from earmark.core.recipients import judge_all
+from earmark.core.record import Judged, Shadowed
+
+if TYPE_CHECKING:
+    from earmark.engine.engine import Answers
+
+_NOT_ASKED = (Signatures, ArcChain, Greylisting, Taking)
+"""The body is gone by now, and what counts or waits must not count or wait twice."""
+
+
+class Shadow:
+    """One transaction and what only the shadow asks about it."""
+
+    def __init__(
+        self,
+        judged: Judged,
+        policies: PolicySet,
+        generation: str,
+        done: Callable[["Shadow", Judged], None],
+    ) -> None:
+        """`done` gets the transaction with what the shadow says; it is called once."""
+        self._judged = judged
+        self._policies = policies
+        self._generation = generation
+        self._done = done
+        envelope = replace(judged.txn.envelope, site=policies.site)
+        self._txn = Transaction(envelope, judged.txn.message)
+        self._own: dict[Question, Fact] = {}
+        self._pending: set[Question] = set()
+        self._rounds = 0
+        self._over = False
+        self._timer: asyncio.TimerHandle | None = None
+
+    def judge(self, world: "Answers", budget: float) -> None:
+        """Ask, round after round, what is missing; judge when all is there or `budget` seconds have passed."""
+        self._world = world
+        self._ask_more()
+        if not self._over:
+            self._timer = asyncio.get_running_loop().call_later(budget, self.give_up)
+
+    def _ask_more(self) -> None:
+        while missing := self._missing():
+            self._rounds += 1
+            if self._rounds > MAX_ROUNDS:
+                break
+            self._pending.update(missing)
+            for question in missing:
+                self._world.ask(question, self._deliver)
+            if self._pending:
+                return
+        self.give_up()
+
+    def _missing(self) -> list[Question]:
+        known = {**self._own, **self._judged.facts}
+        missing: dict[Question, None] = {}
+        for address, _, _ in self._judged.recipients:
+            self._txn.envelope.recipient = address
+            asking = self._policies.find(address).asking
+            missing.update(dict.fromkeys(plan(self._stage, self._txn, known, asking)))
+        not_asked = [question for question in missing if isinstance(question, _NOT_ASKED)]
+        self._own.update(dict.fromkeys(not_asked, Fact(Status.TEMPERROR, why="not asked for a shadow")))
+        return [question for question in missing if question not in self._own]
+
+    @property
+    def _stage(self) -> Stage:
+        return Stage.EOM if self._judged.ended == "eom" else Stage.RCPT
+
+    def _deliver(self, question: Question, fact: Fact) -> None:
+        if question not in self._pending:
+            return
+        self._own[question] = fact
+        self._pending.discard(question)
+        if not self._pending and not self._over:
+            self._ask_more()
+
+    def give_up(self) -> None:
+        """Judge with what is known now."""
+        if self._over:
+            return
+        self._over = True
+        if self._timer is not None:
+            self._timer.cancel()
+        self._pending.clear()
+        judged = self._judged
+        facts = {**self._own, **judged.facts}
+        paths = [address for address, _, _ in judged.recipients]
+        recipients, _ = judge_all(self._txn, facts, self._policies, paths, judged.id, ended=judged.ended)
+        self._done(self, replace(judged, shadow=Shadowed(self._generation, recipients, self._own)))
