@@ -78,7 +78,7 @@ class TestListings:
     def test_an_allow_list_speaks_for_the_client(self) -> None:
         found = self.find({Listing("trust.example", IP): Fact(Status.PASS, ("127.0.5.3",), 60)})
         assert [(one.name, one.score) for one in found] == [("TRUST_HIGH", -400)]
-        assert listings_check.relief(Listing("trust.example", IP), {}, KNOBS["listings"]) == -400
+        assert listings_check.relief(Listing("trust.example", IP), envelope(), {}, KNOBS["listings"]) == -400
 
     def test_an_unknown_finds_nothing(self) -> None:
         assert self.find({Listing("zen.example", IP): Fact(Status.TEMPERROR, why="timeout")}) == []

@@ -117,7 +117,7 @@ def decide(
     if stage > Stage.RCPT:
         action, would = _at_end(mark_score, findings, unknown, policy, early.would if early else Action.ACCEPT)
         return Outcome(action, refuse_score, mark_score, findings, unknown, would)
-    would = _refusal(refuse_score, facts, findings, unknown, policy)
+    would = _refusal(refuse_score + relief(unknown, txn.envelope, facts, policy), findings, unknown, policy)
     action = would if policy.mode is Mode.ENFORCE else Action.ACCEPT
     effects = tuple(
         effect
@@ -128,12 +128,10 @@ def decide(
     return Outcome(action, refuse_score, mark_score, findings, unknown, would, effects=effects)
 
 
-def _refusal(
-    refuse_score: int, facts: Facts, findings: Iterable[Finding], unknown: tuple[Question, ...], policy: Policy
-) -> Action:
+def _refusal(at_best: int, findings: Iterable[Finding], unknown: tuple[Question, ...], policy: Policy) -> Action:
+    """Return what happens at RCPT; `at_best` is the refuse score with the kindest answers to what is unknown."""
     if not policy.refuses:
         return Action.ACCEPT
-    at_best = refuse_score + relief(unknown, facts, policy)
     if at_best >= policy.refuse_at:
         return Action.REJECT
     if unknown and policy.on_error is OnError.DEFER:
@@ -160,10 +158,10 @@ def _at_end(
     return (Action.MARK if marks or would is Action.REJECT else Action.ACCEPT), would
 
 
-def relief(unknown: Iterable[Question], facts: Facts, policy: Policy) -> int:
+def relief(unknown: Iterable[Question], envelope: Envelope, facts: Facts, policy: Policy) -> int:
     """Return what the kindest answers to these questions would take off the refuse score: 0 or less."""
     return sum(
-        check.relief(question, facts, knobs)
+        check.relief(question, envelope, facts, knobs)
         for question in unknown
         for check, knobs in policy.asking
         if isinstance(check, EnvelopeCheck)

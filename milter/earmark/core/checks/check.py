@@ -17,7 +17,7 @@ Knobs = Any
 """The frozen dataclass beside a check; only that check knows its type."""
 
 
-def no_relief(_question: Question, _facts: Facts, _knobs: Knobs) -> int:
+def no_relief(_question: Question, _envelope: Envelope, _facts: Facts, _knobs: Knobs) -> int:
     """Return 0: no answer to this question could help the sender."""
     return 0
 
@@ -40,7 +40,7 @@ class EnvelopeCheck:
     knobs: type[Any]
     wants: Callable[[Envelope, Facts, Knobs], Iterable[Question]]
     examine: Callable[[Envelope, Facts, Knobs], Iterable[Finding]]
-    relief: Callable[[Question, Facts, Knobs], int] = no_relief
+    relief: Callable[[Question, Envelope, Facts, Knobs], int] = no_relief
     """The lowest score, 0 or less, that an answer could bring: what an unanswered question must be credited with."""
     effects: Callable[[Envelope, Facts, Knobs, Action], Iterable[Effect]] = no_effects
     """What is to be kept of a recipient for whom this action was decided at RCPT."""

@@ -64,7 +64,7 @@ def knob_of(code: Code, weights: dict[str, Points]) -> str:
     return f"listings.weights.{code.symbol}" if code.symbol in weights else f"zones.{code.symbol}"
 
 
-def relief(question: Question, _facts: Facts, knobs: ListingsKnobs) -> int:
+def relief(question: Question, _envelope: Envelope, _facts: Facts, knobs: ListingsKnobs) -> int:
     """Return the most trusting score that the zone could have given."""
     for zone in knobs.zones:
         if isinstance(question, Listing) and zone.name == question.zone:
