@@ -11,12 +11,12 @@ from typer.testing import CliRunner
 
 from earmark.cli import explain
 from earmark.cli.explanation import explanation, flips
-from earmark.cli.playing import Player, answers, play_message
 from earmark.cli.render import lines, show
 from earmark.config import Generation, load, shipped
 from earmark.core.mail import Header, Hop, parse_path
 from earmark.core.record import make_record
 from earmark.log import Log
+from earmark.playing import Player, answers, play_message
 from earmark.stores.history import History
 from fakes.records import MARKED, REFUSED, judged, record
 

@@ -1,6 +1,7 @@
 """`earmark config`: check the configuration, show what is in force, start a new one."""
 
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -29,17 +30,21 @@ def register(app: typer.Typer) -> None:
 
 
 def check(config: ConfigOption = None) -> None:
-    """Read all files; print everything that is wrong as file:line:column: key: reason, and exit with 1."""
+    """Read all files and run their tests; print what is wrong as file:line:column: key: reason, and exit with 1."""
     from earmark.config import find_directory
     from earmark.config.files import writable_by_others
+    from earmark.service.policy_tests import load_tested
 
     directory = find_directory(config)
-    generation = _load(directory)
+    with _telling_problems():
+        generation, shadow, shadow_directory = load_tested(directory)
     for path in writable_by_others(directory):
         print(f"warning: {path} can be changed by everybody on this machine", file=sys.stderr)
     policies = generation.policies
     counts = f"{len(policies.all)} policies, {len(policies.domains)} domains, {len(generation.zones)} lists"
-    print(f"ok: {counts}, generation {generation.id[:12]}")
+    print(f"ok: {counts}, {len(generation.tests)} tests, generation {generation.id[:12]}")
+    if shadow:
+        print(f"ok: shadow {shadow_directory}, {len(shadow.tests)} tests, generation {shadow.id[:12]}")
 
 
 def show(
@@ -89,10 +94,18 @@ def _of_machine(generation: "Generation", different: bool) -> "Iterator[Setting]
 
 
 def _load(directory: Path) -> "Generation":
-    from earmark.config import ConfigError, load
+    from earmark.config import load
+
+    with _telling_problems():
+        return load(directory)
+
+
+@contextmanager
+def _telling_problems() -> "Iterator[None]":
+    from earmark.config import ConfigError
 
     try:
-        return load(directory)
+        yield
     except ConfigError as error:
         for problem in error.problems:
             print(problem, file=sys.stderr)

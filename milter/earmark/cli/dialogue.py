@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 
-from earmark.cli.playing import Player, end_of_message, rcpt
 from earmark.cli.render import edit_text
 from earmark.core.mail import Header, parse_path
 from earmark.core.report import edits_report
 from earmark.core.text import printable
 from earmark.core.verdict import Action, Verdict
+from earmark.playing import Player, end_of_message, rcpt
 from earmark.wire.message import split_header
 
 _OK = "250 2.1.0 Ok"

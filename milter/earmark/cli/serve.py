@@ -17,6 +17,12 @@ ConfigOption = Annotated[
 StateOption = Annotated[
     Path | None, typer.Option("--state", help="State directory, in place of the one in server.toml.")
 ]
+ShadowOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--shadow", help="A second directory of policies that judge the same and change nothing; see earmark compare."
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 _LONG = 3700.0
@@ -31,12 +37,13 @@ def register(app: typer.Typer) -> None:
     app.command()(drain)
 
 
-def serve(config: ConfigOption = None, state: StateOption = None) -> None:
+def serve(config: ConfigOption = None, state: StateOption = None, shadow: ShadowOption = None) -> None:
     """Run the service in the foreground. SIGHUP reloads, SIGTERM drains and stops, a second SIGTERM stops at once."""
     import os
 
     # A new program in the same process: the supervisor forks all its life and must hold nothing that typer brought.
-    words = [sys.executable, "-P", "-m", "earmark.service", str(config or ""), str(state or "")]
+    directories = [str(directory or "") for directory in (config, state, shadow)]
+    words = [sys.executable, "-P", "-m", "earmark.service", *directories]
     os.execv(words[0], words)  # noqa: S606 - our own interpreter, no shell
 
 
@@ -98,6 +105,8 @@ def _print_status(answer: dict[str, Any]) -> None:
     since = datetime.fromtimestamp(answer["since"]).astimezone().isoformat(timespec="seconds")
     print(f"{answer['state']}: process {answer['pid']} since {since}, generation {answer['generation'][:12]}")
     print("configuration:", answer["directory"])
+    if answer["shadow"]:
+        print(f"shadow: {answer['shadow']['directory']}, generation {answer['shadow']['generation'][:12]}")
     print("listening:", ", ".join(answer["listening"]) or "nowhere")
     for child in answer["children"]:
         generation = child["generation"][:12]

@@ -43,7 +43,7 @@ def session(
 
 async def _play(generation: "Generation", address: str, ptr: str, user: str, dns: Path | None) -> None:
     from earmark.cli.dialogue import Dialogue
-    from earmark.cli.playing import Player, answers
+    from earmark.playing import Player, answers
 
     with answers(generation, dns) as lookups:
         dialogue = Dialogue(Player(generation, lookups), address, ptr, user)

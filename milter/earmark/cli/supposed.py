@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from earmark.cli.explanation import explanation
-from earmark.cli.playing import Player, answers, play_message
 from earmark.config import Generation, find_directory, load
 from earmark.core.mail import Header, Site, parse_address_text, parse_path
 from earmark.core.received import read_chain
 from earmark.core.record import make_record
+from earmark.playing import Player, answers, play_message
 from earmark.wire.message import split_header
 
 _HEADER_LIMIT = 1 << 20

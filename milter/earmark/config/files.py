@@ -2,11 +2,11 @@
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from earmark.config.document import LARGEST
-from earmark.config.generation import compile_generation, is_read
+from earmark.config.generation import SERVER, compile_generation, is_read
 from earmark.config.problems import ConfigError, Problem, whole_file
 from earmark.config.settings import Generation
 
@@ -42,6 +42,26 @@ def load(directory: Path) -> Generation:
     """Read and compile a directory. Raises ConfigError with everything that is wrong, unreadable files included."""
     files, problems = _read(directory)
     return compile_generation(files, problems)
+
+
+def load_shadow(directory: Path, main: Generation) -> Generation:
+    """Read and compile a second set of policies. Where it has no rules or no server.toml, those of `main` hold.
+
+    Raises ConfigError, whose problems name the files with the directory in front.
+    """
+    files, problems = _read(directory)
+    lent = [SERVER]
+    if not any(name.startswith("rules/") for name in files):
+        lent += [name for name in main.files if name.startswith("rules/")]
+    try:
+        return compile_generation({**{name: main.files[name] for name in lent}, **files}, problems)
+    except ConfigError as error:
+        raise ConfigError(in_directory(directory, error.problems)) from None
+
+
+def in_directory(directory: Path, problems: Iterable[Problem]) -> list[Problem]:
+    """Return the problems with their files named from the root, for a directory that is not the usual one."""
+    return [problem._replace(file=str(directory / problem.file)) for problem in problems]
 
 
 def copy_shipped(target: Path) -> int:

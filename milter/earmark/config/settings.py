@@ -47,6 +47,8 @@ class ServerSettings:
     """The account to run as; required when started as root."""
     state: Path
     """Directory of the history and the control socket."""
+    shadow: str
+    """Directory of a second set of policies that judges the same and changes nothing; "" for none."""
     workers: int
     """Worker processes; 0 means one a core."""
     budget: float

@@ -224,6 +224,11 @@ def file_path(value: object) -> str:
     return str(directory(value)) if value else _text(value)
 
 
+def directory_if_any(value: object) -> str:
+    """Read an absolute path, or "" for none."""
+    return str(directory(value)) if value != "" else ""
+
+
 def permissions(value: object) -> int:
     """Read the permissions of a file, written in octal."""
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= 0o777:

@@ -1,20 +1,21 @@
-"""What `earmark serve` becomes, free of all that the command line has loaded: `-m earmark.service CONFIG STATE`.
+"""What `earmark serve` becomes, free of all that the command line has loaded: `-m earmark.service CONFIG STATE SHADOW`.
 
-Both arguments are directories; an empty one stands for the usual one.
+The arguments are directories; an empty one stands for the usual one.
 """
 
 import sys
 from pathlib import Path
 
 from earmark.service.account import StartError
+from earmark.service.bundle import Sources
 from earmark.service.start import prepare
 
 
 def main() -> int:
     """Run the service; return the exit status. What keeps it from starting goes to standard error."""
-    option, state = (Path(word) if word else None for word in sys.argv[1:3])
+    directory, state, shadow = (Path(word).absolute() if word else None for word in sys.argv[1:4])
     try:
-        supervisor = prepare(option, state)
+        supervisor = prepare(Sources(directory, shadow), state)
     except StartError as error:
         sys.stderr.write(f"{error}\n")
         return 1

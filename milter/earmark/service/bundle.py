@@ -11,11 +11,29 @@ import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from earmark.service.process import fork
 
 _BYTES_AT_MOST = 64 * 1024 * 1024
+
+
+class Sources(NamedTuple):
+    """Where the command line says that configuration is read."""
+
+    directory: Path | None = None
+    """None for the usual one."""
+    shadow: Path | None = None
+    """None for the one that server.toml names, if any."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShadowFiles:
+    """All files of the second set of policies, with what it takes over from the first."""
+
+    directory: str
+    id: str
+    files: Mapping[str, bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +53,7 @@ class Bundle:
     """Seconds."""
     history_days: int
     history_megabytes: int
+    shadow: ShadowFiles | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,16 +64,16 @@ class Refused:
 
 
 class Examination:
-    """One child at work on one directory."""
+    """One child at work on one configuration."""
 
-    def __init__(self, directory: Path | None, forget: Callable[[], None]) -> None:
-        """Start it; without a directory it finds the usual one. Raises OSError when the system has no process left.
+    def __init__(self, sources: Sources, forget: Callable[[], None]) -> None:
+        """Start it. Raises OSError when the system has no process left.
 
         The report goes through memory that both processes hold, so that its size holds up nobody.
         """
         self._report = os.memfd_create("earmark-examination", os.MFD_CLOEXEC)
         try:
-            self.pid = fork(lambda: _examine(directory, self._report), forget)
+            self.pid = fork(lambda: _examine(sources, self._report), forget)
         except OSError:
             self.close()
             raise
@@ -74,32 +93,48 @@ class Examination:
             return Refused((f"the check of the configuration ended with {how} and no report",))
         if "problems" in found:
             return Refused(tuple(found["problems"]))
-        files = {path: text.encode("latin-1") for path, text in found.pop("files").items()}
-        return Bundle(files=files, listen=tuple(found.pop("listen")), **found)
+        shadow = found.pop("shadow")
+        return Bundle(
+            files=_decoded(found.pop("files")),
+            listen=tuple(found.pop("listen")),
+            shadow=ShadowFiles(shadow["directory"], shadow["id"], _decoded(shadow["files"])) if shadow else None,
+            **found,
+        )
 
 
-def _examine(directory: Path | None, report: int) -> int:
-    found = _read_and_compile(directory)
+def _encoded(files: Mapping[str, bytes]) -> dict[str, str]:
+    return {path: data.decode("latin-1") for path, data in files.items()}
+
+
+def _decoded(files: Mapping[str, str]) -> dict[str, bytes]:
+    return {path: text.encode("latin-1") for path, text in files.items()}
+
+
+def _examine(sources: Sources, report: int) -> int:
+    found = _read_and_compile(sources)
     with os.fdopen(report, "w", encoding="ascii") as file:
         json.dump(found, file)
     return 1 if "problems" in found else 0
 
 
-def _read_and_compile(option: Path | None) -> dict[str, Any]:
-    from earmark import config  # noqa: PLC0415 - the supervisor must never load it: pydantic and what it brings
+def _read_and_compile(sources: Sources) -> dict[str, Any]:
+    # The supervisor must never load these: pydantic, asyncio and what they bring.
+    from earmark import config  # noqa: PLC0415
+    from earmark.service.policy_tests import load_tested  # noqa: PLC0415
 
     try:
-        directory = config.find_directory(option).absolute()
-        generation = config.load(directory)
+        directory = config.find_directory(sources.directory).absolute()
+        tested = load_tested(directory, sources.shadow)
     except config.ConfigError as error:
         return {"problems": [str(problem) for problem in error.problems]}
     except Exception:  # noqa: BLE001 - our own fault, but a reload must still change nothing
         return {"problems": traceback.format_exc().splitlines()}
+    generation, shadow, shadow_directory = tested
     server = generation.server
     return {
         "directory": str(directory),
         "id": generation.id,
-        "files": {path: data.decode("latin-1") for path, data in generation.files.items()},
+        "files": _encoded(generation.files),
         "listen": server.milter.listen,
         "socket_mode": server.milter.socket_mode,
         "user": server.user,
@@ -108,4 +143,5 @@ def _read_and_compile(option: Path | None) -> dict[str, Any]:
         "drain": server.drain,
         "history_days": server.history.days,
         "history_megabytes": server.history.megabytes,
+        "shadow": shadow and {"directory": shadow_directory, "id": shadow.id, "files": _encoded(shadow.files)},
     }

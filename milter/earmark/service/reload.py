@@ -6,10 +6,9 @@ Each step can fail, and then nothing has changed; whoever asked is told why.
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 from earmark.log import Log
-from earmark.service.bundle import Bundle, Examination, Refused
+from earmark.service.bundle import Bundle, Examination, Refused, Sources
 from earmark.service.control import Caller
 from earmark.service.crew import START, Crew
 from earmark.service.process import kill
@@ -29,13 +28,13 @@ class Reload:
     """At most one change of generation at a time; who asks meanwhile gets the next one."""
 
     def __init__(
-        self, option: Path | None, crew: Crew, listeners: Listeners, log: Log, forget: Callable[[], None]
+        self, sources: Sources, crew: Crew, listeners: Listeners, log: Log, forget: Callable[[], None]
     ) -> None:
-        """`option` is the directory to read, None for the usual one; `forget` leaves a child only what is its own."""
+        """`forget` leaves a child only what is its own."""
         self.last = LastReload(time.time(), crew.bundle.id)
         self.done = 0
         self.failed = 0
-        self._option = option
+        self._sources = sources
         self._crew = crew
         self._listeners = listeners
         self._log = log
@@ -65,7 +64,7 @@ class Reload:
         self._callers = callers
         self._log.event("reload")
         try:
-            self._examination = Examination(self._option, self._forget)
+            self._examination = Examination(self._sources, self._forget)
         except OSError as error:
             self._finish("", f"cannot start the check of the configuration: {error}")
         self._kill_at = time.monotonic() + START

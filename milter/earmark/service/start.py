@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from earmark.service.account import StartError, account_for, become, prepare_state
-from earmark.service.bundle import Bundle, Examination, Refused
+from earmark.service.bundle import Bundle, Examination, Refused, Sources
 from earmark.service.notify import Notifier
 from earmark.service.output import standard_log
 from earmark.service.process import how_it_ended
@@ -14,16 +14,15 @@ from earmark.service.sockets import ListenError, Listeners
 from earmark.service.supervisor import Prepared, Supervisor
 
 
-def prepare(option: Path | None, state: Path | None) -> Supervisor:
+def prepare(sources: Sources, state: Path | None) -> Supervisor:
     """Return the service, its sockets open and root given up: to be run by this process.
 
-    `option` is the configuration directory, None for the usual one; `state` takes the place of server.toml's directory.
+    `sources` are absolute paths; `state` takes the place of server.toml's directory.
     Raises StartError with everything that is wrong, one problem a line.
     """
     os.umask(0o027)
     _allow_many_descriptors()
-    option = option.absolute() if option else None
-    bundle = _examined(option)
+    bundle = _examined(sources)
     account = account_for(bundle.user)
     state = (state or Path(bundle.state)).absolute()
     lock = prepare_state(state, account)
@@ -35,7 +34,7 @@ def prepare(option: Path | None, state: Path | None) -> Supervisor:
         raise StartError(f"earmark: {error}") from error
     if account is not None:
         become(account)
-    return Supervisor(Prepared(option, state, bundle, listeners, lock, standard_log(), Notifier(os.environ)))
+    return Supervisor(Prepared(sources, state, bundle, listeners, lock, standard_log(), Notifier(os.environ)))
 
 
 def _allow_many_descriptors() -> None:
@@ -45,8 +44,8 @@ def _allow_many_descriptors() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def _examined(option: Path | None) -> Bundle:
-    examination = Examination(option, lambda: None)
+def _examined(sources: Sources) -> Bundle:
+    examination = Examination(sources, lambda: None)
     _, status = os.waitpid(examination.pid, 0)
     found = examination.result(how_it_ended(status))
     if isinstance(found, Refused):

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from earmark.log import Log
-from earmark.service.bundle import Bundle
+from earmark.service.bundle import Bundle, Sources
 from earmark.service.channel import Channel
 from earmark.service.control import Caller, Control
 from earmark.service.crew import Child, Crew, Role
@@ -40,8 +40,8 @@ is refused (0.1 s), and waits for its own time-out when it is accepted and then 
 class Prepared:
     """What a service starts from."""
 
-    option: Path | None
-    """The configuration directory to read at a reload, None for the usual one."""
+    sources: Sources
+    """What is read again at a reload."""
     state: Path
     bundle: Bundle
     listeners: Listeners
@@ -64,7 +64,7 @@ class Supervisor:
         self._notifier = prepared.notifier
         self._selector = selectors.DefaultSelector()
         self._crew = Crew(prepared.bundle, self._selector, log, self._spawn, self._admit)
-        self._reload = Reload(prepared.option, self._crew, self._listeners, log, self._forget)
+        self._reload = Reload(prepared.sources, self._crew, self._listeners, log, self._forget)
         self._control = Control(self._state, self._selector, self._obey)
         self._started = time.time()
         self._answered = self._turned = time.monotonic()
@@ -244,11 +244,17 @@ class Supervisor:
             "state": self._state_word(now),
             "directory": crew.bundle.directory,
             "generation": crew.bundle.id,
+            "shadow": _shadow_status(crew.bundle),
             "listening": list(crew.bundle.listen) if self._listeners else [],
             "reload": {"at": last.at, "generation": last.generation, "problems": list(last.problems)},
             "children": [_child_status(child, now) for child in crew.children.values()],
             "counters": dict(sorted(self._counters().items())),
         }
+
+
+def _shadow_status(bundle: Bundle) -> dict[str, str] | None:
+    shadow = bundle.shadow
+    return {"directory": shadow.directory, "generation": shadow.id} if shadow else None
 
 
 def _child_status(child: Child, now: float) -> dict[str, Any]:

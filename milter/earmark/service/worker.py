@@ -7,6 +7,7 @@ import socket
 import time
 import traceback
 from collections import Counter
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from earmark.clients.dns import Resolver
 from earmark.clients.zones import Zones
 from earmark.config.settings import Generation
 from earmark.core.record import Judged, make_record
+from earmark.core.zones import Zone
 from earmark.engine import Engine
 from earmark.fronts.milter import MilterFront
 from earmark.log import verdict_fields
@@ -41,16 +43,18 @@ _ACCEPT_PAUSE = 0.2
 def run(bundle: Bundle, state: Path, channel: Channel) -> int:
     """Serve with the configuration in `bundle` until told to drain by `channel`; return the exit status."""
     generation = config.compile_generation(bundle.files)
+    shadow = config.compile_generation(bundle.shadow.files) if bundle.shadow else None
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(Worker(generation, state, channel).run())
+        runner.run(Worker(generation, shadow, state, channel).run())
     return 0
 
 
 class Worker:
     """What one worker has and counts. To be made inside no loop and run inside one."""
 
-    def __init__(self, generation: Generation, state: Path, channel: Channel) -> None:
+    def __init__(self, generation: Generation, shadow: Generation | None, state: Path, channel: Channel) -> None:
         self._generation = generation
+        self._shadow = shadow
         self._state = state
         self._channel = channel
         self._listeners: list[socket.socket] = []
@@ -67,10 +71,18 @@ class Worker:
         self._log = log = standard_log(partial(loop.call_later, _LOG_DELAY))
         loop.set_exception_handler(self._log_failure)
         resolver = Resolver(server.dns.resolvers)
-        world = world_over(resolver, Zones(resolver, self._generation.zones.values()))
+        world = world_over(resolver, Zones(resolver, self._zones()))
         self._history = History(self._state / FILE_NAME, log)
-        self._history.keep_generation(self._generation.id, self._generation.files)
-        engine = Engine(self._generation.policies, world, self._generation.id, self._tell, server.budget)
+        self._keep_generations()
+        engine = Engine(
+            self._generation.policies,
+            world,
+            self._generation.id,
+            self._tell,
+            server.budget,
+            shadow=self._shadow.policies if self._shadow else None,
+            shadow_generation=self._shadow.id if self._shadow else "",
+        )
         self._front = MilterFront(engine, log, idle=server.milter.idle)
         loop.add_reader(self._channel.fileno(), self._hear)
         loop.add_signal_handler(signal.SIGTERM, self._draining.set)
@@ -83,6 +95,17 @@ class Worker:
             resolver.close()
             self._history.close(_LAST_WRITE)
             log.flush()
+
+    def _zones(self) -> Iterable[Zone]:
+        """Return all lists that may be asked; what both sets of policies name is read as the first one's rules say."""
+        shadows = self._shadow.zones if self._shadow else {}
+        return {**shadows, **self._generation.zones}.values()
+
+    def _keep_generations(self) -> None:
+        """Have both kept as of the same moment: neither has replaced the other."""
+        now = time.time()
+        for generation in filter(None, (self._generation, self._shadow)):
+            self._history.keep_generation(generation.id, generation.files, now)
 
     async def _serve(self, drain: float) -> None:
         pulse = asyncio.create_task(self._beat())

@@ -81,9 +81,9 @@ class History:
             self._full = True
             self._log.event("history_full", level="error", file=str(self._path), waiting=self._room)
 
-    def keep_generation(self, generation: str, files: Mapping[str, bytes]) -> None:
-        """Remember the files of the generation that judges from now on, once by its hash."""
-        self._generations.append((generation, time(), encode(dict(files))))
+    def keep_generation(self, generation: str, files: Mapping[str, bytes], since: float | None = None) -> None:
+        """Remember the files of the generation that judges from now on (or from `since`), once by its hash."""
+        self._generations.append((generation, time() if since is None else since, encode(dict(files))))
         self._some.set()
 
     def close(self, deadline: float) -> bool:
@@ -122,7 +122,9 @@ class History:
     def _store(self, generations: list[tuple[str, float, bytes]], rows: list[_Row]) -> None:
         if self._connection is None:
             self._connection = open_for_writing(self._path, self._log, thorough=self._broken)
-        keep = "INSERT INTO generation VALUES (?, ?, ?) ON CONFLICT (id) DO UPDATE SET since = excluded.since"
+        keep = (
+            "INSERT INTO generation VALUES (?, ?, ?) ON CONFLICT (id) DO UPDATE SET since = max(since, excluded.since)"
+        )
         for generation in generations:
             self._connection.execute(keep, generation)
         if rows:

@@ -10,6 +10,8 @@ from earmark.core.record import Record
 from earmark.serial import decode
 from earmark.stores.sqlite import StoreError, open_for_reading
 
+_LONGEST = 4 * 3600.0
+"""Seconds from MAIL to the end of a transaction, at the very most: SMTP clients give up long before."""
 _ID_AT_LEAST = 4
 """Digits of a verdict id that are worth searching for."""
 
@@ -61,6 +63,19 @@ def recent(path: Path, limit: int) -> list[Record]:
     with _reading(path) as connection:
         rows = connection.execute("SELECT record FROM verdict ORDER BY rowid DESC LIMIT ?", (limit,)).fetchall()
     return [_record(path, bytes(row[0])) for row in rows]
+
+
+def since(path: Path, at: float) -> Iterator[Record]:
+    """Yield the records of all transactions that began at `at` (seconds since the epoch) or later, newest first.
+
+    Raises StoreError. Rows are in the order in which transactions ended, and the longest takes hours at most.
+    """
+    with _reading(path) as connection:
+        for began, raw in connection.execute("SELECT at, record FROM verdict ORDER BY rowid DESC"):
+            if began >= at:
+                yield _record(path, bytes(raw))
+            elif began < at - _LONGEST:
+                return
 
 
 def generation_files(path: Path, generation: str) -> Mapping[str, bytes] | None:

@@ -1,4 +1,4 @@
-"""The real engine, played without an MTA: for `explain FILE`, `session`, and whoever wants to see what would happen."""
+"""The real engine, played without an MTA: for `explain FILE`, `session`, and the tests in policy files."""
 
 import asyncio
 import time
