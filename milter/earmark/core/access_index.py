@@ -14,7 +14,7 @@ class AccessIndex:
     """Entries as tables in memory, looked into by key and never searched through."""
 
     def __init__(self, entries: Iterable[Entry] = ()) -> None:
-        """Raise ValueError for a subject that is not in its one form."""
+        """`entries` as for `add`."""
         self._rows: dict[str, tuple[_Row, ...]] = {}
         """By scope and subject; at most one for each verb."""
         self._scopes: set[str] = set()
@@ -23,12 +23,13 @@ class AccessIndex:
         self._reverse: dict[tuple[str, Verb], Entry] = {}
         """For each scope and verb the entry for a reverse name that holds longest."""
         for entry in entries:
-            self._add(entry)
+            self.add(entry)
 
     def __len__(self) -> int:
         return sum(map(len, self._rows.values()))
 
-    def _add(self, entry: Entry) -> None:
+    def add(self, entry: Entry) -> None:
+        """Take an entry in; no two have the same verb, subject and scope. Raises ValueError for no network."""
         key = f"{entry.scope} {self._place(entry)}"
         self._rows[key] = (*self._rows.get(key, ()), _row(entry))
         self._scopes.add(entry.scope)
