@@ -3,6 +3,7 @@
 from typing import Any
 
 from earmark.core.checks.client import ClientKnobs
+from earmark.core.checks.domain_listings import DomainListingsKnobs
 from earmark.core.checks.helo import HeloKnobs
 from earmark.core.checks.listings import ListingsKnobs
 from earmark.core.checks.received import ReceivedKnobs
@@ -47,6 +48,29 @@ TRUST = Zone(
     (code("TRUST_HIGH", "127.0.5.3", -400), code("TRUST_LOW", "127.0.5.1", -100)),
 )
 ALL_ZONES = (ZEN, SISTER, COP, TRUST)
+NAMES = Zone(
+    "names.example",
+    "Zen",
+    ZoneKind.BLOCK,
+    (code("NAMES_SPAM", "127.0.1.2", 400, scope="domain"), code("NAMES_ABUSED", "127.0.1.102", 50, scope="domain")),
+    (ErrorCode(number("127.0.1.255"), number("127.0.1.255"), "an address was asked"),),
+    connection=False,
+    ipv4=False,
+    names=True,
+    sender=True,
+    helo=True,
+    reverse=True,
+)
+SENDERS = NAMES._replace(
+    name="senders.example", codes=(code("SENDERS", "127.0.1.2", 200, scope="domain"),), helo=False, reverse=False
+)
+TRUSTED_NAMES = NAMES._replace(
+    name="trusted-names.example",
+    owner="Trust",
+    kind=ZoneKind.ALLOW,
+    codes=(code("NAME_TRUSTED", "127.0.1.2", -300, scope="domain"),),
+)
+NAME_ZONES = (NAMES, SENDERS, TRUSTED_NAMES)
 
 POOL = NameRule("POOL_WORD", frozenset({"dyn", "pool"}), unless=frozenset({"mail"}))
 SITE = Site(
@@ -61,6 +85,7 @@ def knobs(zones: tuple[Zone, ...] = ALL_ZONES) -> dict[str, Any]:
         "listings": ListingsKnobs(tuple(zones)),
         "helo": HeloKnobs(*(points(value) for value in (100, 150, 50, 150, 250, 100, 100, 50))),
         "sender": SenderKnobs(*(points(value) for value in (150, 200, 150, 150, 50))),
+        "domain_listings": DomainListingsKnobs(NAME_ZONES),
         "received": ReceivedKnobs(tuple(zone for zone in zones if zone.received)),
     }
 

@@ -2,11 +2,21 @@
 
 from hypothesis import strategies as st
 
-from earmark.core.evidence import Fact, HostAddress, Listing, MailHosts, Question, ReverseName, Stage, Status
+from earmark.core.evidence import (
+    DomainListing,
+    Fact,
+    HostAddress,
+    Listing,
+    MailHosts,
+    Question,
+    ReverseName,
+    Stage,
+    Status,
+)
 from earmark.core.judge import plan
 from earmark.core.mail import Client, Envelope, Header, Hop, Message, Transaction, parse_path
 from earmark.core.policy import Mode, OnError, Policy, union
-from fakes.policies import ALL_ZONES, SITE, policy
+from fakes.policies import ALL_ZONES, NAME_ZONES, SITE, policy
 
 ADDRESSES = ["192.0.2.7", "192.0.2.8", "198.51.100.9", "2001:db8::7", "10.0.0.1", "198.51.100.25"]
 CODES = ["127.0.0.2", "127.0.0.4", "127.0.0.10", "127.0.5.3", "127.0.5.1"]
@@ -65,6 +75,10 @@ def facts_for(question: Question) -> st.SearchStrategy[Fact]:
             status = Status.PASS if zone.kind == "allow" else Status.FAIL
             codes = st.lists(st.sampled_from(CODES), min_size=1, max_size=3, unique=True).map(tuple)
             known = codes.map(lambda data: Fact(status, data, 60))
+        case DomainListing():
+            zone = next(zone for zone in NAME_ZONES if zone.name == question.zone)
+            status = Status.PASS if zone.kind == "allow" else Status.FAIL
+            known = st.sampled_from(["127.0.1.2", "127.0.1.102"]).map(lambda code: Fact(status, (code,), 60))
         case ReverseName():
             names = st.sampled_from(["mail.example.net", "pool-7.example.net", "host.example.com"])
             known = st.builds(

@@ -54,8 +54,8 @@ def test_every_list_says_who_runs_it_on_which_terms_and_when_to_look_again(zone:
     assert zone.owner
     assert len(zone.terms) > 10
     assert date.fromisoformat(zone.review) > date(2026, 1, 1)
-    assert zone.connection or zone.received
-    assert zone.ipv4 or zone.ipv6
+    assert zone.connection or zone.received or (zone.names and (zone.sender or zone.helo or zone.reverse))
+    assert zone.ipv4 or zone.ipv6 or zone.names
     assert 1 <= zone.timeout <= 10
 
 
@@ -78,6 +78,25 @@ def test_no_list_but_those_of_spamhaus_refuses_alone(zone: Zone, code: Code) -> 
         assert -500 <= code.score < 0
 
 
+def test_a_list_of_names_and_another_of_its_owner_never_refuse_together() -> None:
+    for owner in {zone.owner for zone in ZONES if zone.names}:
+        codes = [(zone.names, code.score) for zone, code in CODES if zone.owner == owner and code.score < 800]
+        heaviest = [max((score for names, score in codes if names == kind), default=0) for kind in (True, False)]
+        assert sum(heaviest) < 800, owner
+
+
+def test_the_day_that_a_budget_allows_is_told_in_the_terms() -> None:
+    for zone in ZONES:
+        if zone.budget:
+            assert f"{zone.budget:,} queries" in zone.terms or re.match(r"As [a-z.]+\.", zone.terms), zone.name
+
+
+def test_an_address_asked_of_dbl_is_an_error_and_no_listing() -> None:
+    status, data, why = read_answer(RULES.zones["dbl.spamhaus.org"], ["127.0.1.255"])
+    assert (status, data) == (Status.TEMPERROR, ())
+    assert "an address was asked of a list of names" in why
+
+
 def test_all_codes_that_may_refuse_alone_are_there() -> None:
     assert {code.symbol for _, code in CODES} >= ALONE
 
@@ -97,6 +116,7 @@ def test_what_counts_deep_is_never_a_matter_of_policy(zone: Zone, code: Code) ->
 def test_every_code_says_what_it_means_and_in_whose_words(zone: Zone, code: Code) -> None:
     assert re.fullmatch(r"[A-Z][A-Z0-9_]*", code.symbol)
     assert code.meaning.split(":")[0].split()[0] in (zone.owner.split()[0], "UCEPROTECT", "Barracuda")
+    assert (code.scope == "domain") == zone.names
 
 
 def test_every_symbol_stands_for_one_code() -> None:

@@ -34,7 +34,7 @@ def test_what_init_writes_is_ok(directory: Path) -> None:
     checked = _run("check", "-c", directory)
     generation = load(directory)
     assert checked.exit_code == 0
-    assert checked.stdout == f"ok: 1 policies, 0 domains, 3 lists, generation {generation.id[:12]}\n"
+    assert checked.stdout == f"ok: 1 policies, 0 domains, 4 lists, generation {generation.id[:12]}\n"
     assert generation.id == load(shipped()).id
 
 
@@ -70,7 +70,7 @@ def test_what_show_prints_is_toml_with_the_values_of_default_toml(directory: Pat
     shown = tomllib.loads(_run("show", "-c", directory).stdout)
     written = tomllib.loads((directory / "policies/default.toml").read_text())
     assert shown.pop("server")["milter"]["listen"] == ["inet:127.0.0.1:8890"]
-    for section in ("listings", "received"):
+    for section in ("listings", "domain_listings", "received"):
         assert written[section].pop("weights") == {}
     assert shown == written
 

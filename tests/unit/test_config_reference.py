@@ -33,7 +33,7 @@ def test_every_setting_of_the_reference_has_its_reason_above_it() -> None:
     settings = [*TOP_LEVEL, *(knob.name for _, knob in KNOBS if knob.kind is not Kind.WEIGHTS)]
     for setting in settings:
         assert re.search(rf"^# .*\n([a-z_]+ = .*\n)*{setting} = ", DEFAULT, re.MULTILINE), setting
-    for section in (*SECTIONS, "listings.weights", "received.weights"):
+    for section in (*SECTIONS, *(f"{section}.{knob.name}" for section, knob in KNOBS if knob.kind is Kind.WEIGHTS)):
         assert re.search(rf"^# .*\n\[{re.escape(section)}\]$", DEFAULT, re.MULTILINE), section
 
 

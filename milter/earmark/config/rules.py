@@ -90,7 +90,7 @@ def _may_ask(zone: Zone, asked_about: tuple[str, ...]) -> bool:
 def _not_asked(zone: Zone, asked_about: tuple[str, ...]) -> str:
     hint = ""
     if zone.names != (asked_about == NAMES):
-        hint = "; it is a list of names: did you mean [domains]?" if zone.names else "; it is a list of addresses"
+        hint = "; a list of names belongs in [domain_listings]" if zone.names else "; it is a list of addresses"
     return f"{quoted(zone.name)} must not be asked about {_SUBJECTS[asked_about]} (`ask` in rules/ says so){hint}"
 
 
