@@ -3,9 +3,11 @@ import asyncio
 import pytest
 
 from earmark.clients.dns import Resolver
+from earmark.clients.health import Health
 from earmark.clients.offline import ZoneFile
-from earmark.clients.zones import Zones
-from earmark.core.evidence import Fact, Listing, Points, Question, Status
+from earmark.clients.zones import FAILURES_AT_MOST, Zones
+from earmark.core.canaries import Condition, State
+from earmark.core.evidence import DomainListing, Fact, Listing, Points, Question, Status
 from earmark.core.zones import Code, Zone, ZoneKind
 from fakes.dnsd import dnsd
 
@@ -16,7 +18,7 @@ def zone(name: str, kind: ZoneKind = ZoneKind.BLOCK, *, timeout: float = 2.0) ->
     return Zone(name, "owner", kind, (LISTED,), ipv6=True, timeout=timeout)
 
 
-async def ask(zones: Zones, question: Listing) -> Fact:
+async def ask(zones: Zones, question: Listing | DomainListing) -> Fact:
     future: asyncio.Future[tuple[Question, Fact]] = asyncio.get_running_loop().create_future()
     zones.ask(question, lambda *answer: future.set_result(answer))
     asked, fact = await future
@@ -135,5 +137,121 @@ async def test_fifty_connections_of_one_client_cost_one_query_a_list() -> None:
         questions = [Listing(name, "192.0.2.7") for name in ("a.slow.fault.test", "b.slow.fault.test")] * 50
         facts = await asyncio.gather(*(ask(zones, question) for question in questions))
         assert {fact.status for fact in facts} == {Status.NONE}
+        assert len(server.queries) == 2
+        resolver.close()
+
+
+NO_NAMES = [
+    "192.0.2.7", "2001:db8::7", "::ffff:192.0.2.7", "0x7f000001", "1.0x7f", "127.1", "[192.0.2.7]", "", "example",
+    "a..example", "-.1", "evil example.org", "a\x00.example", "x" * 64 + ".example", "b\u00fccher.example", "." * 300,
+]  # fmt: skip
+
+
+async def test_a_list_of_names_is_never_asked_about_an_address_nor_the_other_way_round() -> None:
+    async with dnsd("*. A 127.0.0.2") as server:
+        resolver = Resolver([server.address])
+        zones = Zones(resolver, [zone("names.example")._replace(names=True), zone("bl.example")])
+        for name in NO_NAMES:
+            for question in (DomainListing("names.example", name), Listing("names.example", name)):
+                fact = await ask(zones, question)
+                assert (fact.status, fact.why) == (Status.TEMPERROR, "not a domain name"), name
+        assert (await ask(zones, DomainListing("bl.example", "example.org"))).why == "not a public address"
+        assert not server.queries
+        assert (await ask(zones, DomainListing("names.example", "mail.example.org"))).status is Status.FAIL
+        assert [query.name for query in server.queries] == ["mail.example.org.names.example"]
+        resolver.close()
+
+
+KEY = "sekretkey0123456789abcdefg"
+
+
+async def test_a_key_stands_in_the_query_and_nowhere_else() -> None:
+    async with dnsd(f"7.2.0.192.{KEY}.bl.example. A 127.0.0.2\n*.bl.example. SERVFAIL") as server:
+        resolver = Resolver([server.address])
+        zones = Zones(resolver, [zone("bl.example")], keys={"bl.example": KEY.upper()})
+        facts = [await ask(zones, Listing("bl.example", f"192.0.2.{last}")) for last in (7, 8)]
+        assert [fact.status for fact in facts] == [Status.FAIL, Status.TEMPERROR]
+        assert [query.name for query in server.queries] == [f"{last}.2.0.192.{KEY}.bl.example" for last in (7, 8)]
+        assert KEY not in f"{facts} {zones.counts()}".lower()
+        resolver.close()
+
+
+@pytest.mark.parametrize("key", ["two words", "k" * 64, "a..b", "\u00fc"])
+def test_a_key_that_is_no_label_is_refused_without_being_told(key: str) -> None:
+    with pytest.raises(ValueError, match=r"bl\.example") as raised:
+        Zones(ZoneFile.parse(""), [zone("bl.example")], keys={"bl.example": key})
+    assert key not in str(raised.value)
+    assert raised.value.__suppress_context__
+
+
+def armed(*zones: str) -> Health:
+    health = Health(zones)
+    for place in range(len(zones)):
+        health.set_state(place, State(Condition.ARMED))
+    return health
+
+
+async def test_a_list_that_is_not_armed_is_unknown_at_once_and_not_asked() -> None:
+    async with dnsd("*. A 127.0.0.2") as server:
+        resolver = Resolver([server.address])
+        health = armed("a.example", "b.example")
+        zones = Zones(resolver, [zone("b.example"), zone("a.example")], health=health)
+        assert (await ask(zones, Listing("a.example", "192.0.2.7"))).status is Status.FAIL
+        health.set_state(health.place("a.example"), State(Condition.LISTS_WORLD, 0, 3))
+        fact = await ask(zones, Listing("a.example", "192.0.2.7"))
+        assert (fact.status, fact.why) == (Status.TEMPERROR, "disarmed: lists the world"), "what a cache holds too"
+        assert (await ask(zones, Listing("b.example", "192.0.2.7"))).status is Status.FAIL
+        health.set_state(health.place("a.example"), State(Condition.ARMED, 0, 3))
+        assert (await ask(zones, Listing("a.example", "192.0.2.7"))).status is Status.FAIL
+        assert len(server.queries) == 2
+        resolver.close()
+
+
+async def test_a_list_counts_nothing_before_its_first_good_round() -> None:
+    zones = Zones(ZoneFile.parse("*. A 127.0.0.2"), [zone("bl.example")], health=Health(["bl.example"]))
+    fact = await ask(zones, Listing("bl.example", "192.0.2.7"))
+    assert (fact.status, fact.why) == (Status.TEMPERROR, "disarmed: not yet checked")
+
+
+@pytest.mark.parametrize("fault", ["servfail", "timeout"])
+async def test_the_breaker_opens_after_failures_in_a_row_and_then_a_dead_list_costs_nothing(fault: str) -> None:
+    name = f"{fault}.fault.test"
+    health = armed(name)
+    async with dnsd() as server:
+        resolver = Resolver([server.address])
+        zones = Zones(resolver, [zone(name, timeout=0.1)], health=health)
+        for last in range(FAILURES_AT_MOST):
+            assert not health.is_open(0)
+            await ask(zones, Listing(name, f"192.0.2.{last}"))
+        assert health.is_open(0)
+        asked = len(server.queries)
+        fact = await ask(zones, Listing(name, "192.0.2.200"))
+        assert (fact.status, fact.why) == (Status.TEMPERROR, "breaker open: it does not answer")
+        assert len(server.queries) == asked
+        assert health.state(0).condition is Condition.ARMED, "silence disarms nothing"
+        resolver.close()
+
+
+async def test_failures_between_answers_open_no_breaker() -> None:
+    names = "".join(f"{last}.2.0.192.bl.example. SERVFAIL\n" for last in range(0, 40, 2))
+    health = armed("bl.example")
+    async with dnsd(names) as server:
+        resolver = Resolver([server.address])
+        zones = Zones(resolver, [zone("bl.example")], health=health)
+        for last in range(40):
+            await ask(zones, Listing("bl.example", f"192.0.2.{last}"))
+        assert not health.is_open(0)
+        assert zones.counts() == {"bl.example": (40, 0, 20)}
+        resolver.close()
+
+
+async def test_only_what_left_for_the_resolver_is_counted_and_once() -> None:
+    async with dnsd() as server:
+        resolver = Resolver([server.address])
+        zones = Zones(resolver, [zone("ok.fault.test"), zone("a.slow.fault.test")])
+        for _ in range(3):
+            await ask(zones, Listing("ok.fault.test", "192.0.2.7"))
+        await asyncio.gather(*(ask(zones, Listing("a.slow.fault.test", "192.0.2.7")) for _ in range(10)))
+        assert zones.counts() == {"ok.fault.test": (1, 1, 0), "a.slow.fault.test": (1, 0, 0)}
         assert len(server.queries) == 2
         resolver.close()
