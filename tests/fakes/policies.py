@@ -11,7 +11,7 @@ from earmark.core.checks.sender import SenderKnobs
 from earmark.core.evidence import Points
 from earmark.core.mail import Site
 from earmark.core.names import NameRule
-from earmark.core.policy import Mode, OnError, Place, Policy
+from earmark.core.policy import AfterData, Mode, OnError, Place, Policy
 from earmark.core.zones import Code, ErrorCode, Zone, ZoneKind
 
 EXACT = 0xFFFFFFFF
@@ -99,6 +99,7 @@ def policy(
     mark_at: int = 500,
     subject_tag: str = "",
     help_url: str = "",
+    dmarc: AfterData = AfterData.WEIGH,
     zones: tuple[Zone, ...] = ALL_ZONES,
     **checks: Any,
 ) -> Policy:
@@ -110,6 +111,7 @@ def policy(
         mark_at=Points(mark_at),
         subject_tag=subject_tag,
         help_url=help_url,
+        dmarc=dmarc,
         knobs={**knobs(zones), **checks},
         places={"refuse_at": Place("policies/default.toml", 1)},
     )
