@@ -168,8 +168,7 @@ def connect(url: str, password: str) -> tuple[Sentinel | None, Redis]:
     parts = urlsplit(url)
     settings: dict[str, Any] = {
         "protocol": 2,
-        "lib_name": None,
-        "lib_version": None,
+        "driver_info": None,
         "socket_connect_timeout": _CONNECT,
         "socket_timeout": _CONNECT,
         "retry": Retry(NoBackoff(), 0),

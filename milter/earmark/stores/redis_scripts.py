@@ -46,7 +46,7 @@ _NOTE = """
 local key, at = KEYS[1], ARGV[1]
 local function number(field) return tonumber(redis.call('HGET', key, field)) end
 if redis.call('TYPE', key).ok ~= 'hash' or not number('first') or not number('passed') or not number('last') then
-  redis.call('DEL', key)
+  if redis.call('EXISTS', key) == 1 then redis.call('DEL', key) end -- once a script has written, OOM stops it no more
   redis.call('HSET', key, 'first', at, 'id', ARGV[3], 'tries', 0, 'passed', 0, 'last', 0, 'times', 0)
   redis.call('PEXPIRE', key, ARGV[2])
 end
