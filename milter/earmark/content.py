@@ -21,7 +21,17 @@ class Content:
     message that cannot be held is no error: `why` says so, and what was held is given up.
     """
 
-    __slots__ = ("_at_most", "_chunks", "_file", "_in_memory", "_in_memory_at_most", "headers", "size", "why")
+    __slots__ = (
+        "_at_most",
+        "_chunks",
+        "_file",
+        "_in_memory",
+        "_in_memory_at_most",
+        "body_size",
+        "headers",
+        "size",
+        "why",
+    )
 
     def __init__(
         self, headers: Sequence[Header], *, truncated: bool = False, in_memory: int = IN_MEMORY, at_most: int = AT_MOST
@@ -30,6 +40,8 @@ class Content:
         self.headers = headers
         self.size = sum(len(name) + len(value) + value.count(b"\n") + 3 for name, value in headers) + 2
         """Bytes of the whole message as it came, whether they are held or not."""
+        self.body_size = 0
+        """Those of the body."""
         self.why = "its header was cut" if truncated else ""
         """Why there is nothing, or nothing whole, to read; "" while all is well. To be looked at after reading too."""
         self._at_most = at_most
@@ -41,6 +53,7 @@ class Content:
     def add(self, chunk: bytes) -> None:
         """Add the next piece of the body. Never raises."""
         self.size += len(chunk)
+        self.body_size += len(chunk)
         if self.why:
             return
         if self.size > self._at_most:
