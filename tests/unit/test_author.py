@@ -1,4 +1,4 @@
-"""The author domain, out of From fields that are meant to be read in two ways (espoofer's and OpenDMARC's among them)."""
+"""The author domain, out of From fields that mean to be read in two ways (ideas of espoofer and of OpenDMARC bugs)."""
 
 from collections.abc import Callable
 
