@@ -78,13 +78,13 @@ def _ask(
     from earmark.service.control import ControlError, ask
 
     try:
-        return ask(state or _state_directory(config), command, patience=patience, to_the_end=to_the_end)
+        return ask(state or state_directory(config), command, patience=patience, to_the_end=to_the_end)
     except ControlError as error:
         print(f"earmark: {error}", file=sys.stderr)
         raise typer.Exit(1) from None
 
 
-def _state_directory(config: Path | None) -> Path:
+def state_directory(config: Path | None) -> Path:
     """Return the state directory of server.toml, even while something else in the configuration does not hold."""
     import tomllib
 
