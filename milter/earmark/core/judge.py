@@ -23,7 +23,7 @@ Theory of operation
 from collections.abc import Iterable, Sequence
 
 from earmark.core.checks import Asking, Check, EnvelopeCheck, MessageCheck
-from earmark.core.evidence import UNKNOWN, Facts, Finding, Origin, Question, Stage, Status
+from earmark.core.evidence import UNKNOWN, Facts, Finding, Greylisting, Origin, Question, Stage, Status, Taking
 from earmark.core.mail import Envelope, Transaction
 from earmark.core.policy import Mode, OnError, Policy
 from earmark.core.verdict import Action, Outcome, Verdict
@@ -35,6 +35,8 @@ MAX_ROUNDS = 4
 """Asking ends within this many rounds of `plan`; more would be a bug."""
 
 _REFUSING = (Origin.CONNECTION, Origin.ENVELOPE)
+_OWN_STORE = (Greylisting, Taking)
+"""What our own store answers. That it is gone is told, and does nothing by itself."""
 
 
 def plan(stage: Stage, txn: Transaction, facts: Facts, asking: Asking) -> list[Question]:
@@ -111,6 +113,7 @@ def decide(
         mark_score += found.score
         if found.origin in _REFUSING and not found.late:
             refuse_score += found.score
+    findings = tuple(found for found in findings if not _is_idle(found, refuse_score, policy))
     if stage <= Stage.RCPT:
         facts = on_time(facts)
     unknown = unanswered(stage, txn, facts, policy)
@@ -134,9 +137,19 @@ def _refusal(at_best: int, findings: Iterable[Finding], unknown: tuple[Question,
         return Action.ACCEPT
     if at_best >= policy.refuse_at:
         return Action.REJECT
-    if unknown and policy.on_error is OnError.DEFER:
+    if policy.on_error is OnError.DEFER and misses_evidence(unknown):
         return Action.DEFER
     return Action.DEFER if any(defers(found, at_best) for found in findings) else Action.ACCEPT
+
+
+def misses_evidence(unknown: Iterable[Question]) -> bool:
+    """Return whether something is unknown for which a policy may have chosen `on_error`."""
+    return any(not isinstance(question, _OWN_STORE) for question in unknown)
+
+
+def _is_idle(finding: Finding, refuse_score: int, policy: Policy) -> bool:
+    """Return whether a finding could only make the client come back, and does not: then nothing was found."""
+    return finding.defer_at is not None and not finding.score and not (policy.refuses and defers(finding, refuse_score))
 
 
 def defers(finding: Finding, refuse_score: int) -> bool:
@@ -148,7 +161,7 @@ def _at_end(
     mark_score: int, findings: Iterable[Finding], unknown: tuple[Question, ...], policy: Policy, early: Action
 ) -> tuple[Action, Action]:
     """Return what happens at the end of the message, and what mode = "enforce" would have done in all."""
-    marks = mark_score >= policy.mark_at or (bool(unknown) and policy.on_error is OnError.MARK)
+    marks = mark_score >= policy.mark_at or (policy.on_error is OnError.MARK and misses_evidence(unknown))
     refused = policy.refuses and any(found.opt_in in policy.refuses_on and not found.late for found in findings)
     would = Action.REJECT if refused else max(early, Action.MARK if marks else Action.ACCEPT)
     if policy.mode is Mode.OBSERVE:

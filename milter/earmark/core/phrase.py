@@ -1,7 +1,7 @@
 """The words of a refusal: the reason, the verdict's id, and where to get help. Never a secret."""
 
 from earmark.core.evidence import DomainListing, Finding, Listing, Question
-from earmark.core.judge import defers
+from earmark.core.judge import defers, misses_evidence
 from earmark.core.mail import Envelope
 from earmark.core.policy import OnError, Policy
 from earmark.core.verdict import Action, Outcome, Reply
@@ -28,7 +28,7 @@ def _reasons(outcome: Outcome, policy: Policy) -> list[Finding]:
 
 
 def _why_later(outcome: Outcome, envelope: Envelope, policy: Policy) -> str:
-    if outcome.unknown and policy.on_error is OnError.DEFER:
+    if policy.on_error is OnError.DEFER and misses_evidence(outcome.unknown):
         asked = ", ".join(sorted({question_subject(question) for question in outcome.unknown}))
         who = envelope.client.address or "the client"
         return f"Cannot check {who} now: no answer from {asked}; try again later"

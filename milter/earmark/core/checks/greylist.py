@@ -57,18 +57,20 @@ class GreylistKnobs:
 
 
 def triplet(envelope: Envelope, facts: Facts) -> Greylisting | None:
-    """Return what is remembered of this transaction and recipient; None where it is never greylisted, or not yet known.
+    """Return what is remembered of this transaction and recipient; None where it is not greylisted.
 
-    The null sender is not: it sends bounces, and the probes of servers that verify sender addresses, which never come
-    back.
+    The null sender never is: it sends bounces, and the probes of servers that verify sender addresses, which do not
+    come back. Nor is anybody whose SPF result is not known: it might be a domain that passes.
     """
-    asked = identity(envelope)
     if envelope.sender.is_null or envelope.recipient.is_null or not envelope.client.address:
         return None
-    if asked is not None and asked not in facts:
-        return None
-    spf_passes = asked is not None and facts[asked].status is Status.PASS
-    origin = asked.domain if asked is not None and spf_passes else network_of(envelope.client.address)
+    asked = identity(envelope)
+    origin = network_of(envelope.client.address)
+    if asked is not None:
+        status = facts.get(asked, UNKNOWN).status
+        if status is Status.TEMPERROR:
+            return None
+        origin = asked.domain if status is Status.PASS else origin
     return Greylisting(
         origin[:_LONGEST_DOMAIN],
         envelope.sender.domain[:_LONGEST_DOMAIN],
