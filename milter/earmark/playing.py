@@ -2,10 +2,10 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Self, TypeVar
 
 from earmark.clients.dns import Lookups, Resolver
 from earmark.clients.offline import ZoneFile
@@ -40,13 +40,13 @@ def answers(generation: Generation, zone_file: Path | None) -> Iterator[Lookups]
 
 
 class Player:
-    """Plays sessions one after the other; `judged` holds every transaction that has ended."""
+    """Plays sessions one after the other; `judged` holds every transaction that has ended. To be closed."""
 
     def __init__(self, generation: Generation, lookups: Lookups) -> None:
         self.judged: list[Judged] = []
-        world = world_over(lookups, Zones(lookups, generation.zones.values()))
+        self._world = world_over(lookups, Zones(lookups, generation.zones.values()))
         server = generation.server
-        self._engine = Engine(generation.policies, world, generation.id, self.judged.append, server.budget)
+        self._engine = Engine(generation.policies, self._world, generation.id, self.judged.append, server.budget)
 
     def connect(self, address: str, name: str = "") -> Session:
         """Begin a session for a client; `name` is its confirmed reverse name, "" to have it looked up."""
@@ -55,28 +55,39 @@ class Player:
         session.connect(Client(address), reverse)
         return session
 
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_unused: object) -> None:
+        await self._world.close()
+
 
 async def rcpt(session: Session, recipient: Address) -> Outcome:
     """Return the outcome for a recipient."""
     return await _answer(lambda done: session.rcpt(recipient, done))
 
 
-async def end_of_message(session: Session, headers: Sequence[Header], body: Iterable[bytes] = ()) -> Verdict:
+async def end_of_message(session: Session, headers: Sequence[Header], body: bytes = b"") -> Verdict:
     """Return the verdict on the message."""
     if session.header(headers):
-        for chunk in body:
-            session.body(chunk)
+        session.body(body)
     return await _answer(session.end_of_message)
 
 
 async def play_message(
-    session: Session, sender: Address, recipients: Sequence[Address], headers: Sequence[Header], user: str = ""
+    session: Session,
+    sender: Address,
+    recipients: Sequence[Address],
+    headers: Sequence[Header],
+    *,
+    user: str = "",
+    body: bytes = b"",
 ) -> None:
     """Play a whole transaction. Where every recipient is refused, the message is never sent, as in SMTP."""
     session.mail(sender, user=user)
     outcomes = [await rcpt(session, recipient) for recipient in recipients]
     if any(outcome.action is Action.ACCEPT for outcome in outcomes):
-        await end_of_message(session, headers)
+        await end_of_message(session, headers, body)
     session.close()
 
 

@@ -4,11 +4,15 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
+from earmark.clients.dkim import Dkim
+from earmark.clients.dmarc import Dmarc
 from earmark.clients.dns import Lookups
 from earmark.clients.names import Names
-from earmark.content import Content
+from earmark.clients.spf import Spf
 from earmark.core.effects import Effect
 from earmark.core.evidence import Fact, Question, Status
+from earmark.stores.access import AccessLists
+from earmark.stores.state import State
 
 Deliver = Callable[[Question, Fact], None]
 """Takes the answer; called once, perhaps before `ask` returns, and always on the event loop's thread."""
@@ -19,23 +23,6 @@ class Client(Protocol):
 
     def ask(self, question: Any, deliver: Deliver) -> None:  # noqa: ANN401 - each client knows its own kinds
         """Begin to answer; never raises."""
-
-
-class Messages(Client, Protocol):
-    """Answers about whole messages; see `clients.dkim`."""
-
-    def hold(self, content_id: str, content: Content) -> None:
-        """Take the message that questions name by this id."""
-
-    def drop(self, content_id: str) -> None:
-        """Forget it."""
-
-
-class State(Client, Protocol):
-    """What is counted and remembered; see `stores.state`."""
-
-    def do(self, effect: Effect) -> None:
-        """Have it written down. That it cannot be is the store's to tell, never the verdict's."""
 
 
 class Nothing:
@@ -55,13 +42,13 @@ class World:
     def __init__(
         self,
         zones: Client,
-        names: Client,
+        names: Names,
         *,
-        spf: Client,
-        dmarc: Client,
-        messages: Messages,
+        spf: Spf,
+        dmarc: Dmarc,
+        messages: Dkim,
         state: State | None = None,
-        access: Client | None = None,
+        access: AccessLists | None = None,
     ) -> None:
         """Without `state` nobody has been seen before and every bucket is full; without `access` there is no entry."""
         clients: Mapping[str, Client] = {
@@ -79,6 +66,7 @@ class World:
             "access": access or Nothing(Status.NONE),
         }
         self._ask = {kind: client.ask for kind, client in clients.items()}
+        self._closing = [client.close for client in (names, spf, dmarc, messages, access) if client]
         self._state = state
         self.hold = messages.hold
         self.drop = messages.drop
@@ -92,18 +80,24 @@ class World:
         if self._state is not None:
             self._state.do(effect)
 
-
-class _Unread(Nothing):
-    """No client reads messages yet."""
-
-    def hold(self, content_id: str, content: Content) -> None:
-        """Take nothing."""
-
-    def drop(self, content_id: str) -> None:
-        """Forget nothing."""
+    async def close(self) -> None:
+        """Stop working: who still waits is told TEMPERROR. What is being written is finished."""
+        for close in self._closing:
+            close()
+        if self._state is not None:
+            await self._state.close()
 
 
-def world_over(lookups: Lookups, zones: Client, *, state: State | None = None, access: Client | None = None) -> World:
-    """Return the world that is seen through these look-ups."""
-    unread = _Unread(Status.TEMPERROR)
-    return World(zones, Names(lookups), spf=unread, dmarc=unread, messages=unread, state=state, access=access)
+def world_over(
+    lookups: Lookups, zones: Client, *, state: State | None = None, access: AccessLists | None = None
+) -> World:
+    """Return the world that is seen through these look-ups. To be made inside the event loop."""
+    return World(
+        zones,
+        Names(lookups),
+        spf=Spf(lookups),
+        dmarc=Dmarc(lookups),
+        messages=Dkim(lookups),
+        state=state,
+        access=access,
+    )

@@ -20,6 +20,7 @@ from earmark.core.evidence import (
     Question,
     ReverseName,
     Status,
+    Taking,
     question_text,
 )
 from earmark.core.mail import Client, Header, parse_path
@@ -50,7 +51,7 @@ class World(Holding):
 
     def __init__(self, case: dict[str, Any]) -> None:
         super().__init__()
-        self._facts = {question: text.split() for question, text in case.get("facts", {}).items()}
+        self._facts = {question: _words(fact) for question, fact in case.get("facts", {}).items()}
         self._asked = set[str]()
         self._late: list[tuple[Question, Fact, Callable[[Question, Fact], None]]] = []
 
@@ -71,6 +72,11 @@ class World(Holding):
 
     def never_asked(self) -> set[str]:
         return set(self._facts) - self._asked
+
+
+def _words(fact: str | list[str]) -> list[str]:
+    """Return the words of a fact; data that hold blanks stand in a list."""
+    return fact.split() if isinstance(fact, str) else fact
 
 
 def _fact(words: list[str]) -> Fact:

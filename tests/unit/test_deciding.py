@@ -2,7 +2,7 @@
 
 import pytest
 
-from earmark.core.evidence import UNKNOWN, Finding, Listing, Origin, Points, Stage
+from earmark.core.evidence import UNKNOWN, Facts, Finding, Listing, Origin, Points, Stage
 from earmark.core.judge import combine, decide
 from earmark.core.mail import Client, Envelope, Message, Transaction, parse_path
 from earmark.core.phrase import reply_for
@@ -44,7 +44,7 @@ def test_a_late_finding_defers_nobody() -> None:
 def test_nobody_is_deferred_whom_an_unanswered_allow_list_may_trust() -> None:
     asked = policy(zones=(TRUST,))
     assert decide(Stage.RCPT, TXN, {}, (GREYLISTED, scoring(300)), asked).action is Action.DEFER
-    unknown = {Listing("trust.example", "192.0.2.7"): UNKNOWN}
+    unknown: Facts = {Listing("trust.example", "192.0.2.7"): UNKNOWN}
     assert decide(Stage.RCPT, TXN, unknown, (GREYLISTED, scoring(300)), asked).action is Action.ACCEPT
 
 

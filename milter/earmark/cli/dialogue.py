@@ -110,8 +110,10 @@ class Dialogue:
         if line != b".":
             self._lines.append(line.removeprefix(b"."))  # RFC 5321 section 4.5.2
             return []
-        fields, _ = split_header(b"\r\n".join(self._lines) + b"\r\n")
-        verdict = await end_of_message(self._session, [Header(name, value) for name, value in fields])
+        raw = b"\r\n".join(self._lines) + b"\r\n"
+        fields, offset = split_header(raw)
+        headers = [Header(name, value) for name, value in fields]
+        verdict = await end_of_message(self._session, headers, raw[offset:])
         self._clear()
         return list(_end(verdict))
 
@@ -135,6 +137,9 @@ def _path(argument: bytes, word: bytes) -> bytes | None:
 
 
 def _end(verdict: Verdict) -> Iterator[str]:
+    if verdict.reply:
+        yield str(verdict.reply)
+        return
     yield "250 2.0.0 accepted (marked)" if verdict.action is Action.MARK else "250 2.0.0 accepted"
     edits: Sequence[list[str | int]] = edits_report(verdict.edits)
     for edit in edits:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from earmark.cli.dialogue import Dialogue
     from earmark.config import Generation
 
 
@@ -46,11 +47,15 @@ async def _play(generation: "Generation", address: str, ptr: str, user: str, dns
     from earmark.playing import Player, answers
 
     with answers(generation, dns) as lookups:
-        dialogue = Dialogue(Player(generation, lookups), address, ptr, user)
-        print(dialogue.greeting())
-        for line in sys.stdin.buffer:
-            for reply in await dialogue.say(line):
-                print(reply, flush=True)
-            if dialogue.ended:
-                return
-        dialogue.close()
+        async with Player(generation, lookups) as player:
+            await _talk(Dialogue(player, address, ptr, user))
+
+
+async def _talk(dialogue: "Dialogue") -> None:
+    print(dialogue.greeting())
+    for line in sys.stdin.buffer:
+        for reply in await dialogue.say(line):
+            print(reply, flush=True)
+        if dialogue.ended:
+            return
+    dialogue.close()

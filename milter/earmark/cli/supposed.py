@@ -11,10 +11,10 @@ from earmark.core.mail import Header, Site, parse_address_text, parse_path
 from earmark.core.received import read_chain
 from earmark.core.record import make_record
 from earmark.playing import Player, answers, play_message
-from earmark.wire.message import split_header
+from earmark.wire.message import body_lines, split_header
 
-_HEADER_LIMIT = 1 << 20
-"""Bytes of a message that are read: no server takes a header as long as this."""
+_AT_MOST = 64 << 20
+"""Bytes of a message that are read."""
 
 
 class Supposed(NamedTuple):
@@ -31,8 +31,8 @@ class Supposed(NamedTuple):
 def explain_message(file: str, supposed: Supposed, config: Path | None, zone_file: Path | None) -> dict[str, Any]:
     """Return the explanation of what the message would meet. Raises ConfigError, OSError, ValueError."""
     client = client_address(supposed.ip)
-    headers = _read_headers(file)
-    return asyncio.run(_play(headers, supposed._replace(ip=client), load(find_directory(config)), zone_file))
+    headers, body = _read_message(file)
+    return asyncio.run(_play(headers, body, supposed._replace(ip=client), load(find_directory(config)), zone_file))
 
 
 def client_address(text: str) -> str:
@@ -48,26 +48,28 @@ def address_literal(address: str) -> str:
     return f"[IPv6:{address}]" if ":" in address else f"[{address}]"
 
 
-def _read_headers(file: str) -> list[Header]:
+def _read_message(file: str) -> tuple[list[Header], bytes]:
     if file == "-":
-        raw = sys.stdin.buffer.read(_HEADER_LIMIT)
+        raw = sys.stdin.buffer.read(_AT_MOST)
     else:
         with Path(file).open("rb") as stream:
-            raw = stream.read(_HEADER_LIMIT)
-    return [Header(name, value) for name, value in split_header(raw)[0]]
+            raw = stream.read(_AT_MOST)
+    fields, offset = split_header(raw)
+    return [Header(name, value) for name, value in fields], body_lines(raw[offset:])
 
 
 async def _play(
-    headers: list[Header], supposed: Supposed, generation: Generation, zone_file: Path | None
+    headers: list[Header], body: bytes, supposed: Supposed, generation: Generation, zone_file: Path | None
 ) -> dict[str, Any]:
     with answers(generation, zone_file) as lookups:
-        player = Player(generation, lookups)
-        session = player.connect(supposed.ip, supposed.ptr)
-        session.helo((supposed.helo or address_literal(supposed.ip)).encode())
         recipients = [
             parse_path(text.encode()) for text in supposed.recipients or (_somebody(generation.policies.site),)
         ]
-        await play_message(session, parse_path(supposed.sender.encode()), recipients, headers, supposed.user)
+        async with Player(generation, lookups) as player:
+            session = player.connect(supposed.ip, supposed.ptr)
+            session.helo((supposed.helo or address_literal(supposed.ip)).encode())
+            sender = parse_path(supposed.sender.encode())
+            await play_message(session, sender, recipients, headers, user=supposed.user, body=body)
     site = generation.policies.site
     return explanation(make_record(player.judged[0]), read_chain(headers, site, supposed.ip))
 

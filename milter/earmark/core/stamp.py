@@ -7,16 +7,21 @@ let the next one slip into the removed one's place (CVE-2022-48521 is that mista
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
+from earmark.core.authres import authentication_results, is_our_results
 from earmark.core.evidence import Facts, points_text
-from earmark.core.mail import Header, Transaction
+from earmark.core.mail import Transaction
 from earmark.core.phrase import question_subject
 from earmark.core.policy import Policy
+from earmark.core.received_spf import received_spf
+from earmark.core.spf_identity import identity as spf_identity
 from earmark.core.subject import tagged_subject
 from earmark.core.text import printable
 from earmark.core.verdict import Action, ChangeHeader, Edit, InsertHeader, Outcome, RemoveHeader, Verdict
 
 _OURS = (b"x-spam-", b"x-earmark")
-_OUR_INITIALS = frozenset((b"x", b"X", b" ", b"\t"))
+_RESULTS = b"authentication-results"
+_AUTHENTICATING = frozenset(("spf", "dkim", "arc", "dmarc"))
+_OUR_INITIALS = frozenset((b"x", b"X", b"a", b"A", b" ", b"\t"))
 """With which a field of ours could begin, a blank before the name included: most fields are passed over at one look."""
 _LEVEL_AT_MOST = 50
 _LINE = 76
@@ -31,7 +36,7 @@ class Trace(NamedTuple):
 
 
 def edits(
-    txn: Transaction, _facts: Facts, verdict: Verdict, policies: Sequence[Policy], trace: Trace
+    txn: Transaction, facts: Facts, verdict: Verdict, policies: Sequence[Policy], trace: Trace
 ) -> tuple[Edit, ...]:
     """Return the edits in the order in which they are to be made. `policies` go with the verdict's outcomes, in order.
 
@@ -39,7 +44,9 @@ def edits(
     """
     if txn.envelope.exempt and verdict.action < Action.MARK:
         return (InsertHeader("X-Earmark", _trace_value(verdict, trace)),)
-    found = () if txn.envelope.exempt else tuple(_removals(txn.message.headers))
+    found: tuple[Edit, ...] = ()
+    if not txn.envelope.exempt:
+        found = (*_removals(txn), *_results(txn, facts, policies))
     return (*found, *_subject(txn, verdict, policies), *_fields(verdict, policies, trace))
 
 
@@ -50,22 +57,36 @@ def is_ours(name: bytes) -> bool:
 
 def unjudged(txn: Transaction, trace: Trace) -> tuple[Edit, ...]:
     """Return the edits for a message that a fault of our own kept from being judged: it is accepted, and says so."""
-    removed = () if txn.envelope.exempt else tuple(_removals(txn.message.headers))
+    removed = () if txn.envelope.exempt else tuple(_removals(txn))
     value = f"v=1; id={trace.verdict_id}; gen={trace.generation[:12]}; unchecked=error"
     return (*removed, InsertHeader("X-Earmark", value))
 
 
-def _removals(headers: Sequence[Header]) -> Iterator[RemoveHeader]:
+def _removals(txn: Transaction) -> Iterator[RemoveHeader]:
+    """Find our own fields that came from outside, and results that claim to be ours (RFC 8601 section 5)."""
     seen: dict[bytes, int] = {}
     found: list[RemoveHeader] = []
-    for header in headers:
+    for header in txn.message.headers:
         if header.name[:1] not in _OUR_INITIALS:
             continue
         name = header.name.strip().lower()
-        if name.startswith(_OURS):
+        if name.startswith(_OURS) or name == _RESULTS:
             seen[name] = seen.get(name, 0) + 1
-            found.append(RemoveHeader(printable(header.name.strip().decode("latin-1"), 200), seen[name]))
+            if name != _RESULTS or is_our_results(header, txn.envelope.authserv_id):
+                found.append(RemoveHeader(printable(header.name.strip().decode("latin-1"), 200), seen[name]))
     return reversed(found)
+
+
+def _results(txn: Transaction, facts: Facts, policies: Sequence[Policy]) -> Iterator[InsertHeader]:
+    """Write what sender authentication gave, where it was looked at (RFC 8601; RFC 7208 section 9.1)."""
+    receiver = txn.envelope.authserv_id
+    if not receiver or not any(question.kind in _AUTHENTICATING for question in facts):
+        return
+    identity = spf_identity(txn.envelope)
+    fact = facts.get(identity) if identity else None
+    if identity and fact and any(policy.knobs["spf"].received_spf for policy in policies if "spf" in policy.knobs):
+        yield InsertHeader("Received-SPF", received_spf(fact, identity, receiver))
+    yield InsertHeader("Authentication-Results", authentication_results(txn, facts, receiver))
 
 
 def _fields(verdict: Verdict, policies: Sequence[Policy], trace: Trace) -> Iterator[InsertHeader]:

@@ -62,8 +62,8 @@ class Demonstration:
         self._history = History(self._state / FILE_NAME, self._log)
         self._history.keep_generation(generation.id, generation.files)
         self._resolver = Resolver(generation.server.dns.resolvers)
-        world = world_over(self._resolver, Zones(self._resolver, generation.zones.values()))
-        engine = Engine(generation.policies, world, generation.id, self._tell, generation.server.budget)
+        self._world = world_over(self._resolver, Zones(self._resolver, generation.zones.values()))
+        engine = Engine(generation.policies, self._world, generation.id, self._tell, generation.server.budget)
         self._front = MilterFront(engine, self._log)
         self._milter = await loop.create_unix_server(self._front.protocol, str(self._socket))
         self._smtp = await loop.create_server(
@@ -79,6 +79,7 @@ class Demonstration:
         self._smtp.close()
         self._milter.close()
         self._front.close()
+        await self._world.close()
         self._resolver.close()
         self._stop_dns()
         self._history.close(2.0)

@@ -21,7 +21,7 @@ from earmark.core.policy import Policy, PolicySet
 from earmark.core.record import Judged
 from earmark.core.verdict import Outcome
 from earmark.playing import Player, play_message
-from earmark.wire.message import split_header
+from earmark.wire.message import body_lines, split_header
 
 
 class Tested(NamedTuple):
@@ -70,7 +70,8 @@ async def _failure(test: PolicyTest, generation: Generation) -> Problem | None:
     if isinstance(answers, Problem):
         return answers
     alone = PolicySet(replace(policy, mode=test.mode), {}, policies.site)
-    judged = await _play(test, Player(replace(generation, policies=alone), answers), recipient)
+    async with Player(replace(generation, policies=alone), answers) as player:
+        judged = await _play(test, player, recipient)
     return _difference(test, *judged.recipients[0][1:])
 
 
@@ -84,7 +85,8 @@ def _answers(test: PolicyTest) -> ZoneFile | Problem:
 
 
 async def _play(test: PolicyTest, player: Player, recipient: Address) -> Judged:
-    fields, _ = split_header(test.message.encode())
+    raw = test.message.encode()
+    fields, offset = split_header(raw)
     headers = [
         *(Header(b"Received", b" " + value.encode()) for value in test.received),
         *(Header(name, value) for name, value in fields),
@@ -92,7 +94,8 @@ async def _play(test: PolicyTest, player: Player, recipient: Address) -> Judged:
     session = player.connect(test.client)
     if test.helo is not None:
         session.helo(test.helo.encode())
-    await play_message(session, parse_path(test.sender.encode()), [recipient], headers, test.user)
+    sender, body = parse_path(test.sender.encode()), body_lines(raw[offset:])
+    await play_message(session, sender, [recipient], headers, user=test.user, body=body)
     return player.judged[0]
 
 

@@ -7,7 +7,6 @@ import socket
 import time
 import traceback
 from collections import Counter
-from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,18 +15,23 @@ import uvloop
 
 from earmark import config
 from earmark.clients.dns import Resolver
+from earmark.clients.health import Health
 from earmark.clients.zones import Zones
 from earmark.config.settings import Generation
 from earmark.core.record import Judged, make_record
-from earmark.core.zones import Zone
 from earmark.engine import Engine
 from earmark.fronts.milter import MilterFront
 from earmark.log import verdict_fields
+from earmark.service.board import portions
 from earmark.service.bundle import Bundle
 from earmark.service.channel import Channel
 from earmark.service.crew import HEARTBEAT
+from earmark.service.lists import lists_of
 from earmark.service.output import standard_log
+from earmark.stores import access_file
+from earmark.stores.access import AccessLists
 from earmark.stores.history import FILE_NAME, History
+from earmark.stores.state import State
 from earmark.world import world_over
 
 _LOG_DELAY = 0.5
@@ -45,16 +49,19 @@ def run(bundle: Bundle, state: Path, channel: Channel) -> int:
     generation = config.compile_generation(bundle.files)
     shadow = config.compile_generation(bundle.shadow.files) if bundle.shadow else None
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(Worker(generation, shadow, state, channel).run())
+        runner.run(Worker(generation, shadow, bundle.health, state, channel).run())
     return 0
 
 
 class Worker:
     """What one worker has and counts. To be made inside no loop and run inside one."""
 
-    def __init__(self, generation: Generation, shadow: Generation | None, state: Path, channel: Channel) -> None:
+    def __init__(
+        self, generation: Generation, shadow: Generation | None, health: Health, state: Path, channel: Channel
+    ) -> None:
         self._generation = generation
         self._shadow = shadow
+        self._health = health
         self._state = state
         self._channel = channel
         self._listeners: list[socket.socket] = []
@@ -71,7 +78,11 @@ class Worker:
         self._log = log = standard_log(partial(loop.call_later, _LOG_DELAY))
         loop.set_exception_handler(self._log_failure)
         resolver = Resolver(server.dns.resolvers)
-        world = world_over(resolver, Zones(resolver, self._zones()))
+        lists = lists_of(self._generation, self._shadow)
+        self._zones = Zones(resolver, lists.values(), health=self._health)
+        access = AccessLists(self._state / access_file.FILE_NAME, log)
+        access.follow()
+        world = world_over(resolver, self._zones, state=State(self._state, log), access=access)
         self._history = History(self._state / FILE_NAME, log)
         self._keep_generations()
         engine = Engine(
@@ -92,14 +103,10 @@ class Worker:
         finally:
             self._stop_accepting()
             engine.flush()
+            await world.close()
             resolver.close()
             self._history.close(_LAST_WRITE)
             log.flush()
-
-    def _zones(self) -> Iterable[Zone]:
-        """Return all lists that may be asked; what both sets of policies name is read as the first one's rules say."""
-        shadows = self._shadow.zones if self._shadow else {}
-        return {**shadows, **self._generation.zones}.values()
 
     def _keep_generations(self) -> None:
         """Have both kept as of the same moment: neither has replaced the other."""
@@ -143,7 +150,8 @@ class Worker:
         self._reported = time.monotonic()
         self.counters["history_dropped"] = self._history.dropped
         self.counters["log_failed"] = self._log.failed
-        self._channel.send({"sessions": self._front.sessions, "counters": dict(self.counters)})
+        for counts in portions(self._zones.counts()):
+            self._channel.send({"sessions": self._front.sessions, "counters": self.counters, "zones": counts})
 
     def _hear(self) -> None:
         """Do what the supervisor says. Should it be gone, the kernel has killed us already."""

@@ -29,6 +29,12 @@ def split_header(raw: bytes) -> tuple[list[tuple[bytes, bytes]], int]:
     return fields, offset
 
 
+def body_lines(raw: bytes) -> bytes:
+    """Return a body as SMTP carries it: lines that end with LF end with CRLF, and the last one has its end."""
+    body = raw.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
+    return body if not body or body.endswith(b"\r\n") else body + b"\r\n"
+
+
 def _name(line: bytes) -> bytes:
     """Return the field's name (RFC 5322 section 2.2, and spaces before the colon), or b"" for no field."""
     name, colon, _ = line.partition(b":")
