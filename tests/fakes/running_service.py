@@ -48,7 +48,8 @@ scope = "address"
 deep = false
 """
 _DOMAIN = 'domains = ["example.org"]\nmode = "{mode}"\n\n[listings]\nzones = ["bl.test"]\n'
-_ZONE = """2.2.0.192.bl.test. A 127.0.0.2
+_ZONE = """2.0.0.127.bl.test. A 127.0.0.2
+2.2.0.192.bl.test. A 127.0.0.2
 7.100.51.198.in-addr.arpa. PTR mail.example.net.
 mail.example.net. A 198.51.100.7
 example.net. MX 10 mail.example.net.

@@ -9,10 +9,11 @@ import json
 import os
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from earmark.clients.health import Health
 from earmark.service.process import fork
 
 _BYTES_AT_MOST = 64 * 1024 * 1024
@@ -54,6 +55,8 @@ class Bundle:
     history_days: int
     history_megabytes: int
     shadow: ShadowFiles | None = None
+    health: Health = field(default_factory=lambda: Health(()))
+    """Of the lists that this generation asks; shared with its children."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,10 +97,12 @@ class Examination:
         if "problems" in found:
             return Refused(tuple(found["problems"]))
         shadow = found.pop("shadow")
+        health = Health(found.pop("lists"))
         return Bundle(
             files=_decoded(found.pop("files")),
             listen=tuple(found.pop("listen")),
             shadow=ShadowFiles(shadow["directory"], shadow["id"], _decoded(shadow["files"])) if shadow else None,
+            health=health,
             **found,
         )
 
@@ -120,6 +125,7 @@ def _examine(sources: Sources, report: int) -> int:
 def _read_and_compile(sources: Sources) -> dict[str, Any]:
     # The supervisor must never load these: pydantic, asyncio and what they bring.
     from earmark import config  # noqa: PLC0415
+    from earmark.service.lists import lists_of  # noqa: PLC0415
     from earmark.service.policy_tests import load_tested  # noqa: PLC0415
 
     try:
@@ -143,5 +149,6 @@ def _read_and_compile(sources: Sources) -> dict[str, Any]:
         "drain": server.drain,
         "history_days": server.history.days,
         "history_megabytes": server.history.megabytes,
+        "lists": sorted(lists_of(generation, shadow)),
         "shadow": shadow and {"directory": shadow_directory, "id": shadow.id, "files": _encoded(shadow.files)},
     }

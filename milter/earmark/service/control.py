@@ -1,6 +1,7 @@
 """The control socket: one line of JSON asks, one line of JSON answers. Reachable by the service's own account and root.
 
 {"do": "status"}   answers at once
+{"do": "lists"}    answers at once
 {"do": "reload"}   answers when the new generation serves, or why it does not
 {"do": "drain"}    answers at once; the connection ends when the service has ended
 """

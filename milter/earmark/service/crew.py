@@ -14,8 +14,9 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from earmark.log import Log
+from earmark.service.board import Board
 from earmark.service.bundle import Bundle
-from earmark.service.channel import Channel
+from earmark.service.channel import Channel, Message
 from earmark.service.process import kill
 
 HEARTBEAT = 1.0
@@ -91,6 +92,7 @@ class Crew:
         self.children: dict[int, Child] = {}
         self.retired: Counter[str] = Counter()
         """What children that are gone had counted, and "worker_ended" for those that were not asked to go."""
+        self.board = Board(log)
         self.leaving = False
         self._candidate: Bundle | None = None
         self._decided: Callable[[str], object] = str
@@ -156,8 +158,15 @@ class Crew:
             child.heard = time.monotonic()
             child.sessions = message["sessions"]
             child.counters = message["counters"]
+            self._post(child, message)
             if child.state is State.STARTING:
                 self._became_ready(child)
+
+    def _post(self, child: Child, message: Message) -> None:
+        """Put on the board what a child says of the lists. A watcher of another generation knows other ones."""
+        self.board.hear_counts(child.pid, message.get("zones", {}))
+        if child.bundle is self.bundle:
+            self.board.hear_lines(child.pid, message.get("lists", {}))
 
     def _became_ready(self, child: Child) -> None:
         child.state = State.READY
@@ -178,6 +187,7 @@ class Crew:
             return
         self._hear_out(child)
         del self.children[pid]
+        self.board.forget(pid)
         self.retired.update(child.counters)
         now = time.monotonic()
         asked = child.state is State.DRAINING
@@ -209,6 +219,7 @@ class Crew:
         workers = self.of(Role.WORKER, new, State.READY)
         if len(workers) < new.workers:
             return
+        new.health.take_over(self.bundle.health)
         self.bundle, self._candidate = new, None
         for child in workers:
             self._admit(child)

@@ -21,7 +21,7 @@ from earmark.log import Log
 from earmark.service.bundle import Bundle, Sources
 from earmark.service.channel import Channel
 from earmark.service.control import Caller, Control
-from earmark.service.crew import Child, Crew, Role
+from earmark.service.crew import Child, Crew, Role, State
 from earmark.service.notify import Notifier
 from earmark.service.process import fork, reap
 from earmark.service.reload import Reload
@@ -34,6 +34,9 @@ _STARVED = 1.0
 _UNREADY = 5.0
 """Seconds without any worker that answers, after which connections are refused: an MTA goes to the next filter when it
 is refused (0.1 s), and waits for its own time-out when it is accepted and then hears nothing."""
+
+_FIRST_ROUND = 3.0
+"""Seconds that the first round of canaries may take before the service is called ready without it. It serves anyway."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +144,9 @@ class Supervisor:
         match command.get("do"):
             case "status":
                 caller.answer(self._status())
+            case "lists":
+                lists = self._crew.board.report(self._crew.bundle.health)
+                caller.answer({"ok": True, "v": 1, "since": self._started, "lists": lists})
             case "reload":
                 self._begin_reload(caller)
             case "drain":
@@ -148,7 +154,7 @@ class Supervisor:
                     self._stop()
                 caller.answer({"ok": True, "children": len(self._crew.children)}, stay=True)
             case _:
-                caller.answer({"ok": False, "problems": ["no such command: status, reload or drain"]})
+                caller.answer({"ok": False, "problems": ["no such command: status, lists, reload or drain"]})
 
     def _spawn(self, role: Role, bundle: Bundle) -> tuple[int, Channel]:
         """Start a child. Raises OSError."""
@@ -230,8 +236,14 @@ class Supervisor:
         if self._crew.leaving:
             return "draining"
         if self._crew.ready:
-            return "ready"
+            return "ready" if self._lists_are_known(now) else "checking lists"
         return "short of workers" if self._crew.answering(now) else "not answering"
+
+    def _lists_are_known(self, now: float) -> bool:
+        """Return whether the first round of canaries is over, or is not waited for any more."""
+        crew = self._crew
+        born = min(child.born for child in crew.of(Role.WORKER, crew.bundle, State.READY))
+        return crew.bundle.health.settled or now - born > _FIRST_ROUND
 
     def _status(self) -> dict[str, Any]:
         crew, last = self._crew, self._reload.last

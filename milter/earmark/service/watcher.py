@@ -1,13 +1,21 @@
-"""The watcher: the one child that does what must happen once on a machine. Today it keeps the history small."""
+"""The watcher: the one child that does what must happen once on a machine.
 
-import select
+It asks the canaries of all lists, and keeps the history small.
+"""
+
+import asyncio
 import threading
 from pathlib import Path
+from typing import Any
 
+from earmark import config
 from earmark.log import Log
+from earmark.service.board import portions
 from earmark.service.bundle import Bundle
+from earmark.service.canary_rounds import CanaryRounds
 from earmark.service.channel import Channel
 from earmark.service.crew import HEARTBEAT
+from earmark.service.lists import lists_of
 from earmark.service.output import standard_log
 from earmark.stores.history import FILE_NAME
 from earmark.stores.prune import prune
@@ -22,14 +30,30 @@ def run(bundle: Bundle, state: Path, channel: Channel) -> int:
 
     Pruning has a thread of its own, since it takes as long as there is something to forget; the end may cut it off.
     """
+    generation = config.compile_generation(bundle.files)
+    shadow = config.compile_generation(bundle.shadow.files) if bundle.shadow else None
+    log = standard_log()
+    rounds = CanaryRounds(lists_of(generation, shadow), generation.server.dns.resolvers, bundle.health, log, keys={})
     counters = {"pruned": 0}
-    pruner = threading.Thread(target=_prune_forever, args=(bundle, state, standard_log(), counters), daemon=True)
-    pruner.start()
-    while True:
-        channel.send({"sessions": 0, "counters": counters})
-        told, _, _ = select.select([channel], [], [], HEARTBEAT)
-        if told:
-            return 0
+    threading.Thread(target=_prune_forever, args=(bundle, state, log, counters), daemon=True).start()
+    asyncio.run(_watch(rounds, channel, counters))
+    return 0
+
+
+async def _watch(rounds: CanaryRounds, channel: Channel, counters: dict[str, int]) -> None:
+    """Tell how the lists fare until something is said to us. A fault of ours ends the process: there is another one."""
+    told = asyncio.Event()
+    asyncio.get_running_loop().add_reader(channel.fileno(), told.set)
+    tasks: list[asyncio.Task[Any]] = [asyncio.create_task(rounds.run()), asyncio.create_task(told.wait())]
+    done: set[asyncio.Task[Any]] = set()
+    while not done:
+        for lines in portions({name: line.told() for name, line in rounds.lines.items()}):
+            channel.send({"sessions": 0, "counters": counters, "lists": lines})
+        done, _ = await asyncio.wait(tasks, timeout=HEARTBEAT, return_when=asyncio.FIRST_COMPLETED)
+    for task in tasks:
+        task.cancel()
+    for task in done:
+        task.result()
 
 
 def _prune_forever(bundle: Bundle, state: Path, log: Log, counters: dict[str, int]) -> None:
