@@ -18,12 +18,12 @@ RAW: dict[str, list[dict[str, Any]]] = {
     for kind, name in (("zone", "zones.toml"), ("dead", "zones.toml"), ("name", "names.toml"))
 }
 ALONE = {"SBL", "SBL_CSS", "SBL_DROP", "XBL", "PBL", "PBL_ISP"}
-ALONE |= {f"ZEN_{symbol.removeprefix('SBL_')}" for symbol in ALONE}
+ALONE |= {f"{list_}_{symbol.removeprefix('SBL_')}" for symbol in ALONE for list_ in ("ZEN", "DQS")}
 
 
 def _compiled() -> Rules:
-    files = sorted((shipped() / "rules").glob("*.toml"))
-    documents = [parse(f"rules/{path.name}", path.read_bytes()) for path in files]
+    files = sorted((shipped() / "rules").glob("*.toml*"))
+    documents = [parse(f"rules/{path.name.removesuffix('.sample')}", path.read_bytes()) for path in files]
     rules = compile_rules([document for document in documents if isinstance(document, Document)], sound=True)
     assert len(documents) == len(files)
     assert not rules.problems

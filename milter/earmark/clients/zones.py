@@ -22,15 +22,17 @@ class _Known:
     """A list, with what is the same for each look-up made once, and what its answers were."""
 
     __slots__ = (
-        "_answered", "_failures", "_health", "_latest", "_read", "asked", "asking", "errors", "hits", "labels", "names",
-        "place", "queries", "timeout",
+        "_answered", "_failures", "_health", "_latest", "_read", "asked", "asking", "errors", "hits", "labels",
+        "locked", "names", "place", "queries", "timeout",
     )  # fmt: skip
 
-    def __init__(self, zone: Zone, key: str, place: int, health: Health | None) -> None:
-        self.asked = _question(zone, key)
+    def __init__(self, zone: Zone, keys: Mapping[str, str] | None, place: int, health: Health | None) -> None:
+        self.asked = _question(zone, keys.get(zone.name, "") if keys else "")
         self.timeout = zone.timeout
         self.names = zone.names
         self.labels = _labels_of_name if zone.names else _labels_of_public
+        self.locked = bool(zone.key_file) and keys is not None and zone.name not in keys
+        """Whether it needs a key that we have not."""
         self.place = place
         self._health = health
         self._read = lru_cache(maxsize=256)(partial(read_answer, zone))
@@ -86,20 +88,23 @@ class Zones:
     """The lists of one generation. No query leaves for what is not public, nor for a list that is not believed."""
 
     def __init__(
-        self, lookups: Lookups, zones: Iterable[Zone], *, keys: Mapping[str, str] = {}, health: Health | None = None
+        self,
+        lookups: Lookups,
+        zones: Iterable[Zone],
+        *,
+        keys: Mapping[str, str] | None = None,
+        health: Health | None = None,
     ) -> None:
         """Take zones whose names are domain names; ValueError for another.
 
-        `keys` are the customer's, by the zone's name. Without `health`, no canary is asked and every list is believed.
+        `keys` are the customer's, by the zone's name; a list that has a key and not here is never asked. None is for
+        answers from a file, which know no keys. Without `health`, no canary is asked and every list is believed.
         """
         self._lookup = lookups.lookup_question
         self._health = health
         zones = tuple(zones)
         places = [health.place(zone.name) for zone in zones] if health else range(len(zones))
-        self._zones = {
-            zone.name: _Known(zone, keys.get(zone.name, ""), place, health)
-            for zone, place in zip(zones, places, strict=True)
-        }
+        self._zones = {zone.name: _Known(zone, keys, place, health) for zone, place in zip(zones, places, strict=True)}
         self._trouble = health.trouble if health else (0,) * len(zones)
 
     def ask(self, question: Listing | DomainListing, deliver: Deliver) -> None:
@@ -107,7 +112,7 @@ class Zones:
         known = self._zones.get(question[0])
         if known is not None:
             labels = known.labels(question[1])
-            if labels and not self._trouble[known.place]:
+            if labels and not known.locked and not self._trouble[known.place]:
                 known.asking = True
                 self._lookup(labels + known.asked, partial(known.deliver, deliver, question), give_up=known.timeout)
                 known.asking = False
@@ -120,6 +125,8 @@ class Zones:
             return "not a known zone"
         if not known.labels(question[1]):
             return "not a domain name" if known.names else "not a public address"
+        if known.locked:
+            return "its key could not be read"
         return (self._health and self._health.why_not(known.place)) or "disarmed"
 
     def counts(self) -> dict[str, tuple[int, int, int]]:

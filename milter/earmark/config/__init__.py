@@ -3,6 +3,7 @@
 from earmark.config.files import find_directory, load, read_files, shipped
 from earmark.config.generation import compile_generation
 from earmark.config.problems import ConfigError, Problem
+from earmark.config.secrets import read_keys
 from earmark.config.settings import Generation, ServerSettings
 
 __all__ = [
@@ -14,5 +15,6 @@ __all__ = [
     "find_directory",
     "load",
     "read_files",
+    "read_keys",
     "shipped",
 ]

@@ -1,0 +1,63 @@
+"""The customer's keys of lists such as Spamhaus DQS: each stands in a file of its own, and is kept nowhere else.
+
+They are read apart from the configuration, by who asks the lists. A Generation holds none: its files are kept in the
+history and handed from process to process.
+"""
+
+import os
+import re
+import stat
+from pathlib import Path
+
+from earmark.config.document import Document, parse
+from earmark.config.problems import Problem
+from earmark.config.settings import Generation
+
+_KEY = re.compile(rb"[a-z0-9]{8,63}\s*")
+_LONGEST = 200
+
+
+def read_keys(generation: Generation) -> tuple[dict[str, str], list[Problem]]:
+    """Return the keys of the lists in use, by the list's name, and what is wrong where one cannot be had.
+
+    No problem's text holds anything of a file's content.
+    """
+    keys: dict[str, str] = {}
+    problems: list[Problem] = []
+    for zone in generation.zones.values():
+        if not zone.key_file:
+            continue
+        try:
+            keys[zone.name] = read_key(Path(zone.key_file))
+        except OSError as error:
+            problems.append(_problem(generation, zone.name, f"cannot read {zone.key_file}: {error.strerror}"))
+        except ValueError as error:
+            problems.append(_problem(generation, zone.name, f"{zone.key_file} {error}"))
+    return keys, problems
+
+
+def read_key(path: Path) -> str:
+    """Return the key in a file. Raises OSError, and ValueError where others may read it or it holds anything else."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a FIFO would hold us up
+    try:
+        mode = os.fstat(descriptor).st_mode
+        if not stat.S_ISREG(mode):
+            raise ValueError("is not a regular file")
+        if mode & stat.S_IRWXO:
+            raise ValueError(f"is open to everybody on this machine (mode {stat.S_IMODE(mode):03o}); chmod o= would do")
+        content = os.read(descriptor, _LONGEST)
+    finally:
+        os.close(descriptor)
+    if not _KEY.fullmatch(content):
+        raise ValueError("holds no key, which is one line of 8 to 63 letters a-z and digits")
+    return content.decode("ascii").strip()
+
+
+def _problem(generation: Generation, zone: str, reason: str) -> Problem:
+    """Return a problem at the place where a rules file names the key's file."""
+    for name, content in generation.files.items():
+        document = parse(name, content) if name.startswith("rules/") else None
+        for number, raw in enumerate(document.values.get("zone", ()) if isinstance(document, Document) else ()):
+            if raw["name"] == zone and isinstance(document, Document):
+                return document.problem(("zone", number, "key_file"), reason)
+    return Problem("rules", 1, 1, zone, reason)
