@@ -45,6 +45,7 @@ class Condition(StrEnum):
     TRUSTS_WORLD = "trusts the world"
     WRONG_ENTRY = "wrong test entry"
     NO_ENTRY = "no test entry"
+    NO_KEY = "its key cannot be read"
 
 
 CONDITIONS = tuple(Condition)

@@ -74,7 +74,7 @@ class CanaryRounds:
         pauses: tuple[float, float] = PAUSES,
     ) -> None:
         """`pauses`: the least and the most seconds between two rounds."""
-        self._zones = zones
+        self._zones = {name: zone for name, zone in zones.items() if name in keys or not zone.key_file}
         self._resolvers = resolvers
         self._health = health
         self._log = log
@@ -86,6 +86,8 @@ class CanaryRounds:
         self.lines: dict[str, Line] = {}
         for name, zone in zones.items():
             place = health.place(name)
+            if name not in self._zones:
+                health.set_state(place, State(Condition.NO_KEY))
             self.lines[name] = Line(zone, health.state(place), health.is_open(place), time.time())
 
     async def run(self) -> None:

@@ -15,7 +15,7 @@ from earmark.service.bundle import Bundle
 from earmark.service.canary_rounds import CanaryRounds
 from earmark.service.channel import Channel
 from earmark.service.crew import HEARTBEAT
-from earmark.service.lists import lists_of
+from earmark.service.lists import keys_of, lists_of
 from earmark.service.output import standard_log
 from earmark.stores.history import FILE_NAME
 from earmark.stores.prune import prune
@@ -33,7 +33,11 @@ def run(bundle: Bundle, state: Path, channel: Channel) -> int:
     generation = config.compile_generation(bundle.files)
     shadow = config.compile_generation(bundle.shadow.files) if bundle.shadow else None
     log = standard_log()
-    rounds = CanaryRounds(lists_of(generation, shadow), generation.server.dns.resolvers, bundle.health, log, keys={})
+    keys, problems = keys_of(generation, shadow)
+    for problem in problems:
+        log.event("key_unreadable", level="error", why=str(problem))
+    resolvers = generation.server.dns.resolvers
+    rounds = CanaryRounds(lists_of(generation, shadow), resolvers, bundle.health, log, keys=keys)
     counters = {"pruned": 0}
     threading.Thread(target=_prune_forever, args=(bundle, state, log, counters), daemon=True).start()
     asyncio.run(_watch(rounds, channel, counters))

@@ -26,7 +26,7 @@ from earmark.service.board import portions
 from earmark.service.bundle import Bundle
 from earmark.service.channel import Channel
 from earmark.service.crew import HEARTBEAT
-from earmark.service.lists import lists_of
+from earmark.service.lists import keys_of, lists_of
 from earmark.service.output import standard_log
 from earmark.stores import access_file
 from earmark.stores.access import AccessLists
@@ -79,13 +79,14 @@ class Worker:
         loop.set_exception_handler(self._log_failure)
         resolver = Resolver(server.dns.resolvers)
         lists = lists_of(self._generation, self._shadow)
-        self._zones = Zones(resolver, lists.values(), health=self._health)
+        keys, _ = keys_of(self._generation, self._shadow)  # what is wrong with them, the watcher says once
+        self._zones = Zones(resolver, lists.values(), keys=keys, health=self._health)
         access = AccessLists(self._state / access_file.FILE_NAME, log)
         access.follow()
         world = world_over(resolver, self._zones, state=State(self._state, log), access=access)
         self._history = History(self._state / FILE_NAME, log)
         self._keep_generations()
-        engine = Engine(
+        self._engine = Engine(
             self._generation.policies,
             world,
             self._generation.id,
@@ -94,7 +95,7 @@ class Worker:
             shadow=self._shadow.policies if self._shadow else None,
             shadow_generation=self._shadow.id if self._shadow else "",
         )
-        self._front = MilterFront(engine, log, idle=server.milter.idle)
+        self._front = MilterFront(self._engine, log, idle=server.milter.idle)
         loop.add_reader(self._channel.fileno(), self._hear)
         loop.add_signal_handler(signal.SIGTERM, self._draining.set)
         _spare_the_collector()
@@ -102,7 +103,6 @@ class Worker:
             await self._serve(server.drain)
         finally:
             self._stop_accepting()
-            engine.flush()
             await world.close()
             resolver.close()
             self._history.close(_LAST_WRITE)
@@ -124,6 +124,7 @@ class Worker:
             self._log.event("cut_off", level="warning", sessions=self._front.sessions)
             self._front.close()
             await self._empty_within(_LAST_WRITE)  # each tells the verdict of what it broke off
+        self._engine.flush()
         pulse.cancel()
         self._report()
 
