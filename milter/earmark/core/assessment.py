@@ -29,7 +29,7 @@ class Assessment(NamedTuple):
     """The fact of ArcChain."""
     dmarc: Result
     mailing_list: str
-    """The domain of its List-Id (RFC 2919), where a signature by that domain or one above it holds; else ""."""
+    """The domain of its List-Id (RFC 2919), where a signature by that domain or one above it holds, or may; else ""."""
     asked: tuple[Question, ...]
     """All that this depends on."""
 
@@ -44,13 +44,15 @@ def assess(txn: Transaction, facts: Facts) -> Assessment:
 
     message = txn.message
     present = _fields(message)
-    signed = ask(Signatures(message.content)) if b"dkim-signature" in present or message.truncated else ABSENT
+    signed = ask(Signatures(message.content)) if b"dkim-signature" in present else ABSENT
+    if message.truncated:
+        signed = UNKNOWN  # a signature that we cut, or whose fields we cut, does not fail by that
     chain = ask(ArcChain(message.content)) if b"arc-seal" in present else ABSENT
-    signatures = tuple(read_signature(line) for line in signed.data)
+    signatures = tuple(map(read_signature, signed.data))
     spf = None if _is_handed_over(txn.envelope) else identity(txn.envelope)
-    checked = ask(spf) if spf else ABSENT
     author = author_of(message)
     if author.domain:
+        checked = ask(spf) if spf else ABSENT
         identifiers = [*_of_dkim(signed, signatures, author), *_of_spf(txn.envelope, spf, checked)]
         dmarc = evaluate(author.domain, identifiers, ask)
     else:
@@ -92,7 +94,7 @@ def _of_spf(envelope: Envelope, question: CheckHost | None, checked: Fact) -> It
 
 
 def _signed_list(value: bytes, signatures: tuple[Signature, ...]) -> str:
-    """Return the domain of a List-Id, if the list has signed. The id stands in the last angle brackets."""
+    """Return the domain of a List-Id, unless the list has not signed. The id stands in the last angle brackets."""
     listed = domain_key(value[:1000].decode("utf-8", "replace").rpartition("<")[2].partition(">")[0])
-    holds = (one.domain for one in signatures if one.status is Status.PASS and one.domain)
-    return listed if any(listed == domain or listed.endswith(f".{domain}") for domain in holds) else ""
+    signers = (one.domain for one in signatures if one.status in (Status.PASS, Status.TEMPERROR) and one.domain)
+    return listed if any(listed == domain or listed.endswith(f".{domain}") for domain in signers) else ""
