@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Self, TypeVar
 from earmark.clients.dns import Lookups, Resolver
 from earmark.clients.offline import ZoneFile
 from earmark.clients.zones import Zones
-from earmark.config import Generation
+from earmark.config import Generation, read_keys
 from earmark.core.evidence import Fact, Status
 from earmark.core.mail import Address, Client, Header
 from earmark.core.verdict import Action, Outcome, Verdict
@@ -44,7 +44,8 @@ class Player:
 
     def __init__(self, generation: Generation, lookups: Lookups) -> None:
         self.judged: list[Judged] = []
-        self._world = world_over(lookups, Zones(lookups, generation.zones.values()))
+        keys = None if isinstance(lookups, ZoneFile) else read_keys(generation)[0]
+        self._world = world_over(lookups, Zones(lookups, generation.zones.values(), keys=keys))
         server = generation.server
         self._engine = Engine(generation.policies, self._world, generation.id, self.judged.append, server.budget)
 

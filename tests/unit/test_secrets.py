@@ -9,7 +9,7 @@ import pytest
 
 from earmark.config import ConfigError, compile_generation, read_files, shipped
 from earmark.config.secrets import read_key, read_keys
-from earmark.service.keys import keys_of
+from earmark.service.lists import keys_of
 
 KEY = "sekretkey0123456789abcdefg"
 SHIPPED = read_files(shipped())
@@ -117,4 +117,4 @@ def test_the_keys_of_a_shadows_own_lists_are_read_too(path: Path) -> None:
     assert keys_of(main, shadow) == ({"zen.dq.example": KEY}, [])
     assert keys_of(main, None) == ({}, [])
     path.unlink()
-    assert [problem.file for problem in keys_of(shadow, shadow)[1]] == ["rules/local.toml"]
+    assert {problem.file for problem in keys_of(main, shadow)[1]} == {"rules/local.toml"}

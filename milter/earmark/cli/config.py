@@ -31,13 +31,16 @@ def register(app: typer.Typer) -> None:
 
 def check(config: ConfigOption = None) -> None:
     """Read all files and run their tests; print what is wrong as file:line:column: key: reason, and exit with 1."""
-    from earmark.config import find_directory
+    from earmark.config import ConfigError, find_directory
     from earmark.config.files import writable_by_others
+    from earmark.service.lists import keys_of
     from earmark.service.policy_tests import load_tested
 
     directory = find_directory(config)
     with _telling_problems():
         generation, shadow, shadow_directory = load_tested(directory)
+        if problems := keys_of(generation, shadow)[1]:
+            raise ConfigError(problems)
     for path in writable_by_others(directory):
         print(f"warning: {path} can be changed by everybody on this machine", file=sys.stderr)
     policies = generation.policies

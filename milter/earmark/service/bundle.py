@@ -9,12 +9,16 @@ import json
 import os
 import traceback
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from earmark.clients.health import Health
 from earmark.service.process import fork
+
+if TYPE_CHECKING:
+    from earmark.config import Generation
 
 _BYTES_AT_MOST = 64 * 1024 * 1024
 
@@ -122,6 +126,21 @@ def _examine(sources: Sources, report: int) -> int:
     return 1 if "problems" in found else 0
 
 
+def _key_problems(generation: "Generation", shadow: "Generation | None") -> list[str]:
+    """Return what is wrong with the files that hold keys, for the account that will read them.
+
+    To be called in a child when nothing is left to read: root gives itself up here, as it will in the service.
+    """
+    from earmark.service.account import StartError, account_for, become  # noqa: PLC0415
+    from earmark.service.lists import keys_of  # noqa: PLC0415
+
+    with suppress(StartError):  # the service will say so
+        account = account_for(generation.server.user)
+        if account is not None:
+            become(account)
+    return [str(problem) for problem in keys_of(generation, shadow)[1]]
+
+
 def _read_and_compile(sources: Sources) -> dict[str, Any]:
     # The supervisor must never load these: pydantic, asyncio and what they bring.
     from earmark import config  # noqa: PLC0415
@@ -137,6 +156,8 @@ def _read_and_compile(sources: Sources) -> dict[str, Any]:
         return {"problems": traceback.format_exc().splitlines()}
     generation, shadow, shadow_directory = tested
     server = generation.server
+    if problems := _key_problems(generation, shadow):
+        return {"problems": problems}
     return {
         "directory": str(directory),
         "id": generation.id,
