@@ -2,12 +2,17 @@
 
 from typing import Any
 
+from earmark.core.checks.access import AccessKnobs
+from earmark.core.checks.authentication import AuthenticationKnobs
 from earmark.core.checks.client import ClientKnobs
 from earmark.core.checks.domain_listings import DomainListingsKnobs
+from earmark.core.checks.greylist import GreylistKnobs
 from earmark.core.checks.helo import HeloKnobs
 from earmark.core.checks.listings import ListingsKnobs
+from earmark.core.checks.rates import Limit, RatesKnobs
 from earmark.core.checks.received import ReceivedKnobs
 from earmark.core.checks.sender import SenderKnobs
+from earmark.core.checks.spf import SpfKnobs
 from earmark.core.evidence import Points
 from earmark.core.mail import Site
 from earmark.core.names import NameRule
@@ -77,6 +82,16 @@ SITE = Site(
     names=frozenset({"mx.example.org"}), addresses=frozenset({"198.51.100.25"}), domains=frozenset({"example.org"})
 )
 
+AUTHENTICATION = AuthenticationKnobs(
+    dmarc_fail=Points(50),
+    dmarc_quarantine=Points(300),
+    dmarc_reject=Points(500),
+    dkim_fail=Points(25),
+    author_ambiguous=Points(200),
+    no_author=Points(75),
+    trusted_sealers=("lists.example.org",),
+)
+
 
 def knobs(zones: tuple[Zone, ...] = ALL_ZONES) -> dict[str, Any]:
     points = Points
@@ -85,8 +100,13 @@ def knobs(zones: tuple[Zone, ...] = ALL_ZONES) -> dict[str, Any]:
         "listings": ListingsKnobs(tuple(zones)),
         "helo": HeloKnobs(*(points(value) for value in (100, 150, 50, 150, 250, 100, 100, 50))),
         "sender": SenderKnobs(*(points(value) for value in (150, 200, 150, 150, 50))),
+        "spf": SpfKnobs(fail=points(90), softfail=points(50), permerror=points(10), helo_fail=points(20)),
         "domain_listings": DomainListingsKnobs(NAME_ZONES),
+        "rates": RatesKnobs(*([Limit("30/60")] * 5), score=points(75)),
+        "greylist": GreylistKnobs(enabled=True, from_score=points(200)),
+        "access": AccessKnobs(points(-1000), points(1000)),
         "received": ReceivedKnobs(tuple(zone for zone in zones if zone.received)),
+        "authentication": AUTHENTICATION,
     }
 
 

@@ -2,16 +2,26 @@
 
 from hypothesis import strategies as st
 
+from earmark.core.access import Entry, Kind, Verb, entry_text
+from earmark.core.access_index import AccessIndex
+from earmark.core.authentication import Signature, signature_text
 from earmark.core.evidence import (
+    ArcChain,
+    CheckHost,
+    DmarcRecords,
     DomainListing,
+    Entries,
     Fact,
+    Greylisting,
     HostAddress,
     Listing,
     MailHosts,
     Question,
     ReverseName,
+    Signatures,
     Stage,
     Status,
+    Taking,
 )
 from earmark.core.judge import plan
 from earmark.core.mail import Client, Envelope, Header, Hop, Message, Transaction, parse_path
@@ -29,6 +39,50 @@ SENDERS = [
     b"<a@xn--bcher-kva.example>",
     b"<@h:u@d.example>",
 ]
+
+DOMAINS = ["example.net", "mail.example.net", "example.org", "lists.example.org", "other.example"]
+FIELDS = [
+    Header(b"From", b" Bob <bob@mail.example.net>"),
+    Header(b"From", b" bob@example.org"),
+    Header(b"From", b" bob@example.org(.example.net"),
+    Header(b"DKIM-Signature", b" v=1"),
+    Header(b"ARC-Seal", b" i=1"),
+    Header(b"List-Id", b" Talk <talk.lists.example.org>"),
+    Header(b"Authentication-Results", b" mx.example.org; dmarc=pass header.from=example.org"),
+]
+RECORDS = [
+    "",
+    "p=none",
+    "p=reject",
+    "p=reject; sp=quarantine; np=reject",
+    "p=reject; adkim=s; aspf=s",
+    "p=reject; psd=n",
+]
+
+AT = 1_700_000_000.0
+
+RECIPIENTS = [b"<bob@example.org>", b"<eve@example.org>", b"<bob@example.com>"]
+HELD_BY_HAND = (
+    AccessIndex(),
+    AccessIndex(
+        [
+            Entry(Verb.ALLOW, Kind.REVERSE, "*.example.net"),
+            Entry(Verb.ALLOW, Kind.DOMAIN, "example.net", "eve@example.org"),
+            Entry(Verb.DENY, Kind.CLIENT, "192.0.2.0/24", "example.org"),
+            Entry(Verb.DENY, Kind.CLIENT, "2001:db8::/32"),
+        ]
+    ),
+    AccessIndex(
+        [
+            Entry(Verb.ALLOW, Kind.DOMAIN, "example.net", "example.org"),
+            Entry(Verb.ALLOW, Kind.HELO, "mail.example.net", "example.org"),
+            Entry(Verb.ALLOW, Kind.CLIENT, "192.0.2.8", "bob@example.org", expires=int(AT)),
+            Entry(Verb.DENY, Kind.REVERSE, "*.example.net", "bob@example.org"),
+            Entry(Verb.DENY, Kind.SENDER, "a@example.net"),
+        ]
+    ),
+)
+"""Allow and deny lists; a client's address says which of them hold."""
 
 addresses = st.sampled_from(ADDRESSES)
 
@@ -55,13 +109,13 @@ def transactions() -> st.SearchStrategy[Transaction]:
         site=st.just(SITE),
         helo=st.sampled_from(HELOS),
         sender=st.sampled_from(SENDERS).map(parse_path),
-        at=st.just(1_700_000_000.0),
+        at=st.just(AT),
+        recipient=st.sampled_from(RECIPIENTS).map(parse_path),
         exempt=st.sampled_from(["", "", "", "authenticated as bob"]),
         relay=st.sampled_from(["", "", "", "own relay"]),
     )
-    headers = st.lists(
-        st.builds(Header, st.sampled_from([b"Subject", b"X-Spam-Flag", b"Received"]), st.binary(max_size=40))
-    )
+    others = st.builds(Header, st.sampled_from([b"Subject", b"X-Spam-Flag", b"Received"]), st.binary(max_size=40))
+    headers = st.lists(st.one_of(others, st.sampled_from(FIELDS)))
     messages = st.builds(Message, headers, st.lists(hops(), max_size=5))
     return st.builds(Transaction, envelopes, messages)
 
@@ -79,6 +133,11 @@ def facts_for(question: Question) -> st.SearchStrategy[Fact]:
             zone = next(zone for zone in NAME_ZONES if zone.name == question.zone)
             status = Status.PASS if zone.kind == "allow" else Status.FAIL
             known = st.sampled_from(["127.0.1.2", "127.0.1.102"]).map(lambda code: Fact(status, (code,), 60))
+        case CheckHost():
+            results = ["pass", "fail", "softfail", "neutral", "permerror"]
+            known = st.sampled_from(results).map(lambda result: Fact(Status(result), ("a step",), 60, why="-all"))
+        case Signatures() | ArcChain() | DmarcRecords():
+            known = vouching_for(question)
         case ReverseName():
             names = st.sampled_from(["mail.example.net", "pool-7.example.net", "host.example.com"])
             known = st.builds(
@@ -90,7 +149,59 @@ def facts_for(question: Question) -> st.SearchStrategy[Fact]:
             known = st.one_of(
                 addresses.map(lambda address: Fact(Status.PASS, (address,), 60)), st.just(Fact(Status.POLICY, (), 60))
             )
+        case Greylisting():
+            known = st.sampled_from(
+                [
+                    Fact(Status.FAIL, (repr(AT - 10), "0123456789AB")),
+                    Fact(Status.FAIL, (repr(AT - 1000), "0123456789AB")),
+                    Fact(Status.PASS, (repr(AT - 9000), repr(AT - 5000), "1")),
+                    Fact(Status.PASS, (repr(AT - 9000), repr(AT - 10), "3")),
+                ]
+            )
+        case Entries():
+            known = absent = st.just(held_by_hand(question))
+        case Taking():
+            known = st.sampled_from([Fact(Status.PASS, ("3", "0")), Fact(Status.FAIL, ("0", "5"))])
     return st.one_of(unknown, absent, known)
+
+
+def held_by_hand(question: Entries) -> Fact:
+    """The answer of a store: questions about one transaction agree with each other."""
+    lists = HELD_BY_HAND[ADDRESSES.index(question.client) % len(HELD_BY_HAND)]
+    lines = tuple(map(entry_text, lists.find(question)))
+    return Fact(Status.PASS if lines else Status.NONE, lines)
+
+
+def vouching_for(question: Signatures | ArcChain | DmarcRecords) -> st.SearchStrategy[Fact]:
+    match question:
+        case Signatures():
+            return st.lists(signatures(), min_size=1, max_size=3).map(signed)
+        case ArcChain():
+            return st.builds(
+                lambda status, domains: Fact(status, tuple(domains), 60),
+                st.sampled_from(["pass", "fail"]).map(Status),
+                st.lists(st.sampled_from(DOMAINS), min_size=1, max_size=2),
+            )
+        case DmarcRecords():
+            return dmarc_records(question.domain)
+
+
+def signatures() -> st.SearchStrategy[Signature]:
+    statuses = st.sampled_from(["pass", "pass", "fail", "temperror", "policy"]).map(Status)
+    return st.builds(Signature, statuses, st.sampled_from(DOMAINS), bits=st.just(2048))
+
+
+def signed(found: list[Signature]) -> Fact:
+    statuses = [signature.status for signature in found]
+    best = next((known for known in (Status.PASS, Status.TEMPERROR) if known in statuses), statuses[0])
+    return Fact(best, tuple(map(signature_text, found)), 60)
+
+
+def dmarc_records(domain: str) -> st.SearchStrategy[Fact]:
+    names = [domain, *(above for _, _, above in [domain.partition(".")] if above)]
+    texts = st.tuples(*(st.sampled_from(RECORDS) for _ in names))
+    lines = texts.map(lambda drawn: tuple(f"{name} v=DMARC1; {text}" for name, text in zip(names, drawn, strict=True)))
+    return lines.map(lambda data: Fact(Status.PASS, data, 60))
 
 
 def policies(name: str = "default") -> st.SearchStrategy[Policy]:

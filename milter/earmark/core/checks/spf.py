@@ -81,7 +81,7 @@ def examine(envelope: Envelope, facts: Facts, knobs: SpfKnobs) -> Iterator[Findi
         yield from _mail_from(sender, facts.get(sender, UNKNOWN), knobs)
     helo = _helo_question(envelope, knobs)
     if helo is not None and helo != sender and facts.get(helo, UNKNOWN).status is Status.FAIL:
-        why = f"SPF: {helo.domain} does not let {helo.address} greet with its name ({facts[helo].why})"
+        why = f"SPF: {helo.domain} does not let {helo.address} greet with its name{_because(facts[helo])}"
         yield Finding("SPF_HELO_FAIL", Origin.ENVELOPE, knobs.helo_fail, why, "spf.helo_fail", helo)
 
 
@@ -99,8 +99,12 @@ def _mail_from(question: CheckHost, fact: Fact, knobs: SpfKnobs) -> Iterator[Fin
     score: Points = getattr(knobs, knob) if knob else NO_POINTS
     if score:
         what = _WHY[fact.status].format(address=question.address)
-        why = f"SPF: {question.domain} {what} ({fact.why})"
+        why = f"SPF: {question.domain} {what}{_because(fact)}"
         yield Finding(f"SPF_{knob.upper()}", Origin.ENVELOPE, score, why, f"spf.{knob}", question)
+
+
+def _because(fact: Fact) -> str:
+    return f" ({fact.why})" if fact.why else ""
 
 
 SPF = EnvelopeCheck("spf", Stage.MAIL, Origin.ENVELOPE, SpfKnobs, wants, examine)
