@@ -46,15 +46,16 @@ class Addresses:
 
 def run_load(
     socket: Path, first: int, messages: int, *, connections: int = CONNECTIONS, rate: float = 0.0,
-    while_held: Callable[[], None] | None = None, patience: int = 30,
+    while_held: Callable[[], None] | None = None, patience: int = 30, signature: str = "",
 ) -> Load:  # fmt: skip
     """Send messages from client addresses `first` and on; in the open loop of `rate` messages a second where given.
 
     With `while_held` all messages wait, once they have sent MAIL, until that has returned. A session that hears nothing
-    for `patience` seconds is lost.
+    for `patience` seconds is lost. `signature` is the value of a DKIM-Signature field that each message has.
     """
     options = ["-c", str(connections), "-n", str(messages), "-a", str(first), "-t", str(patience)]
     options += ["-r", f"{rate:.3f}"] if rate else []
+    options += ["-s", signature] if signature else []
     options += ["-h"] if while_held else []
     command = pinned(LOAD_CORE, program("miltload"), *options, socket)
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as generator:

@@ -148,7 +148,7 @@ static int flush(struct connection *connection)
 
 static void advance(struct connection *connection)
 {
-    if (connection->stage == HEADER && ++connection->index < HEADERS)
+    if (connection->stage == HEADER && ++connection->index < header_count())
         return;
     connection->stage++;
 }
@@ -360,12 +360,12 @@ static void run(void)
 }
 
 static const char usage[] = "usage: miltload [-c CONNECTIONS] [-n MESSAGES] [-a FIRST-ADDRESS] [-p HOPS] "
-                            "[-r MESSAGES-A-SECOND] [-t SECONDS-TO-AN-ANSWER] [-h] SOCKET";
+                            "[-r MESSAGES-A-SECOND] [-t SECONDS-TO-AN-ANSWER] [-s DKIM-SIGNATURE] [-h] SOCKET";
 
 static void read_options(int count, char **words)
 {
     int option;
-    while ((option = getopt(count, words, "c:n:a:p:r:t:h")) != -1)
+    while ((option = getopt(count, words, "c:n:a:p:r:t:s:h")) != -1)
         switch (option) {
         case 'c': options.connections = atol(optarg); break;
         case 'n': options.messages = atol(optarg); break;
@@ -373,6 +373,7 @@ static void read_options(int count, char **words)
         case 'p': options.hops = (uint32_t)strtoul(optarg, NULL, 10); break;
         case 'r': options.rate = atof(optarg); break;
         case 't': options.timeout = atof(optarg); break;
+        case 's': signature = optarg; break;
         case 'h': options.hold = 1; break;
         default: die(usage);
         }

@@ -63,6 +63,13 @@ static const char *const fields[][2] = {
 };
 _Static_assert(HEADERS == 3 + sizeof fields / sizeof *fields, "two Received, Message-ID and these");
 
+const char *signature;
+
+int header_count(void)
+{
+    return signature ? HEADERS + 1 : HEADERS;
+}
+
 void mail_set(struct mail *mail, uint32_t number, uint32_t hops)
 {
     uint32_t client = number * 2654435761u & 0x3fffffff; /* odd factor: every number its own address */
@@ -166,6 +173,9 @@ static void put_field(struct buffer *buffer, int index, const struct mail *mail,
     else if (index == 2) {
         name = "Message-ID";
         snprintf(text, sizeof text, "<%s.%s@sender.test>", mail->queue_id, mail->client);
+    } else if (index == HEADERS) {
+        name = "DKIM-Signature";
+        value = signature;
     } else {
         name = fields[index - 3][0];
         value = fields[index - 3][1];

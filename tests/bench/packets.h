@@ -13,12 +13,18 @@ struct stage_rule {
 };
 extern const struct stage_rule stage_rules[STAGES];
 
+/* The value of a DKIM-Signature field that is sent last; NULL for none. */
+extern const char *signature;
+
 enum { ACTIONS_OFFERED = 0x1ff, STEPS_OFFERED = 0x1fffff, HEADERS = 15, BODY_SIZE = 4096 };
 
 struct buffer {
     char *bytes;
     size_t length, offset, capacity;
 };
+
+/* How many header fields a message has. */
+int header_count(void);
 
 /* What differs from one message to the next. */
 struct mail {

@@ -24,9 +24,21 @@ class Contender:
     """A server and its runs."""
 
     def __init__(
-        self, server: Server, addresses: Addresses, *, connections: int = CONNECTIONS, messages: int = 0
+        self,
+        server: Server,
+        addresses: Addresses,
+        *,
+        connections: int = CONNECTIONS,
+        messages: int = 0,
+        warm: bool = False,
+        signature: str = "",
     ) -> None:
-        """Warm it up. Without `messages`, a run has as many as fit in about 2.5 seconds."""
+        """Warm it up. Without `messages`, a run has as many as fit in about 2.5 seconds.
+
+        With `warm`, the same clients send again in each run, so that the cache has all answers about them.
+        """
+        self._warm = warm
+        self._signature = signature
         self._server = server
         self._addresses = addresses
         self._connections = connections
@@ -38,8 +50,10 @@ class Contender:
 
     def _run(self) -> Sample:
         before = cpu_seconds(self._server.pid)
-        first = self._addresses.take(self.messages)
-        load = run_load(self._server.socket, first, self.messages, connections=self._connections)
+        first = 0 if self._warm else self._addresses.take(self.messages)
+        load = run_load(
+            self._server.socket, first, self.messages, connections=self._connections, signature=self._signature
+        )
         settle(self._server.pid)
         used = cpu_seconds(self._server.pid) - before
         return Sample(used * 1e6 / self.messages, load)

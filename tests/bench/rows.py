@@ -1,5 +1,6 @@
 """What is measured, and the figure that each row has to hold."""
 
+import math
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -11,6 +12,8 @@ from bench.lists import DEAD_ZONE, ZONES, relay
 from bench.load import Addresses, run_load
 from bench.machine import resident
 from bench.rounds import Contender, alternate, cpu_ratios
+from bench.signing import signature
+from earmark.core.checks import CHECKS
 
 _LIST_DELAY = 50
 _OPEN_LOOP_SECONDS = 4
@@ -20,6 +23,10 @@ _CACHES_FULL = 40_000
 _CHUNK = 10_000
 _DEAD_SESSIONS = 1000
 _DEAD_MESSAGES = 1000
+_WARM_MESSAGES = 2000
+
+
+SECTIONS = tuple(check.name for check in CHECKS)
 
 
 class Row(NamedTuple):
@@ -187,6 +194,43 @@ def dead_list(conditions: Conditions, _wanted: Sequence[str]) -> Iterator[Row]:
     yield _row("dead-list", cpu_ratios(with_dead, without), 1.05, what, figures, at_most=True)
 
 
+def checks(conditions: Conditions, _wanted: Sequence[str]) -> Iterator[Row]:
+    """Take what each check costs alone, and all together, above a policy that looks at nothing; all answers cached."""
+    looking: dict[str, frozenset[str] | None] = {
+        "nothing": frozenset(),
+        **{name: frozenset({name}) for name in SECTIONS},
+        "most": frozenset(SECTIONS) - {"spf", "authentication"},
+        "signed": frozenset({"authentication"}),
+        "everything": None,
+    }
+    with ExitStack() as stack:
+        contenders = {
+            name: Contender(
+                stack.enter_context(servers.earmark(conditions.dns, name=name, checks=which)),
+                conditions.addresses,
+                messages=_WARM_MESSAGES,
+                warm=True,
+                signature=signature() if name in {"signed", "everything"} else "",
+            )
+            for name, which in looking.items()
+        }
+        alternate(list(contenders.values()), conditions.rounds)
+    above = {name: [one.cpu - other.cpu for one, other in zip(each.samples, contenders["nothing"].samples, strict=True)]
+             for name, each in contenders.items()}  # fmt: skip
+    figures = {f"{name}_us": statistics.median(above[name]) for name in SECTIONS}
+    figures |= {"nothing_us": contenders["nothing"].cpu, "everything_us": contenders["everything"].cpu}
+    figures["dropped"] = float(sum(each.dropped for each in contenders.values()))
+    for row, name, goal, what in _CHECK_ROWS:
+        yield _row(row, above[name], goal, what, figures if row == "checks" else {}, unit="us", at_most=True)
+
+
+_CHECK_ROWS = (
+    ("checks", "most", 500.0, "CPU a message of all checks but [spf] and [authentication], above one that nothing looks at"),
+    ("spf", "spf", 300.0, "the same of [spf] alone"),
+    ("dkim", "signed", math.inf, "the same of [authentication] alone, for a message with a DKIM signature"),
+)  # fmt: skip
+"""Row, contender, goal, and what it is."""
+
 Measure = Callable[[Conditions, Sequence[str]], Iterator[Row]]
 
 ROWS: dict[str, Measure] = {
@@ -197,5 +241,8 @@ ROWS: dict[str, Measure] = {
     "waiting-sessions": waiting_sessions,
     "memory": memory,
     "dead-list": dead_list,
+    "checks": checks,
+    "spf": checks,
+    "dkim": checks,
 }
 """By name, in the order in which they are measured."""

@@ -4,12 +4,12 @@ import re
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from bench.lists import RECEIVED_ZONES, ZONES
+from bench.lists import NAME_ZONE, RECEIVED_ZONES, ZONES
 from bench.machine import SERVER_CORE, pinned, settle
 from bench.programs import program
 from e2e_lab.processes import Process, service_account, wait_until
@@ -34,6 +34,16 @@ resolvers = ["127.0.0.1:{dns}"]
 names = ["mx.example.org"]
 """
 
+# Whoever is not measured is switched off: weights to nothing, lists to none, and what is on or off to off.
+_SWITCHED_OFF = (
+    (re.compile(r"= -?\d+\.\d\d$"), "= 0.00"),
+    (re.compile(r"= true$"), "= false"),
+    (re.compile(r"(zones|generic_names) = \[.*\]$"), r"\1 = []"),
+)
+_SECTION = re.compile(r"\[(\w+)(?:\.\w+)?\]$")
+LISTS_AND_ENVELOPE = frozenset({"client", "listings", "helo", "sender", "received"})
+"""The checks whose like the peers have."""
+
 _ZONE = """\
 [[zone]]
 name = "{zone}"
@@ -47,6 +57,21 @@ score = 4.00
 meaning = "listed"
 scope = "address"
 deep = true
+"""
+
+_NAMES = """\
+[[zone]]
+name = "{zone}"
+owner = "{zone}"
+kind = "block"
+ask = ["sender", "helo", "reverse"]
+[[zone.code]]
+symbol = "{symbol}"
+code = "127.0.1.2"
+score = 4.00
+meaning = "listed"
+scope = "domain"
+deep = false
 """
 
 # The same five lists for the client, two of them for Received; otherwise only what a milter needs to mark mail.
@@ -93,26 +118,53 @@ def _symbol(zone: str) -> str:
 
 
 def write_configuration(
-    top: Path, socket: Path, dns: int, zones: Sequence[str] = ZONES, received: Sequence[str] = RECEIVED_ZONES
+    top: Path,
+    socket: Path,
+    dns: int,
+    *,
+    zones: Sequence[str] = ZONES,
+    received: Sequence[str] = RECEIVED_ZONES,
+    checks: Collection[str] | None = None,
 ) -> Path:
-    """Write a configuration directory: the shipped policy, with these lists in place of those that it asks."""
+    """Write a configuration directory: the shipped policy, with these lists in place of those that it asks.
+
+    Only `checks` look at anything, if given.
+    """
     directory = top / "configuration"
     shutil.copytree(_ROOT / "policies", directory / "policies", ignore=shutil.ignore_patterns("domains"))
     (directory / "rules").mkdir()
     shutil.copy(_ROOT / "rules" / "names.toml", directory / "rules")
     (directory / "rules" / "zones.toml").write_text(
         "".join(_ZONE.format(zone=zone, symbol=_symbol(zone)) for zone in ZONES)
+        + _NAMES.format(zone=NAME_ZONE, symbol=_symbol(NAME_ZONE))
     )
     server = _SERVER.format(user=service_account(), state=top / "state", socket=socket, dns=dns)
     (directory / "policies" / "server.toml").write_text(server)
     policy = directory / "policies" / "default.toml"
-    text = policy.read_text()
-    for section, names in (("listings", zones), ("received", received)):
+    text = policy.read_text().partition("\n[[test]]")[0]
+    for section, names in (("listings", zones), ("domain_listings", [NAME_ZONE]), ("received", received)):
         quoted = ", ".join(f'"{name}"' for name in names)
         setting = re.compile(rf"(^\[{section}\]$.*?^zones = )\[.*?\]", re.MULTILINE | re.DOTALL)
         text = setting.sub(rf"\1[{quoted}]", text, count=1)
-    policy.write_text(text)
+    policy.write_text(text if checks is None else _only(checks, text))
     return directory
+
+
+def _only(checks: Collection[str], text: str) -> str:
+    """Return the policy with all sections but these switched off."""
+    section, lines = "", []
+    for line in text.splitlines():
+        title = _SECTION.match(line)
+        section = title[1] if title else section
+        off = section and section not in checks
+        lines.append(_switched_off(line) if off else line)
+    return "\n".join([*lines, ""])
+
+
+def _switched_off(line: str) -> str:
+    for pattern, replacement in _SWITCHED_OFF:
+        line = pattern.sub(replacement, line)
+    return line
 
 
 @contextmanager
@@ -139,12 +191,17 @@ def _directory() -> Iterator[Path]:
 
 @contextmanager
 def earmark(
-    dns: int, *, name: str = "earmark", zones: Sequence[str] = ZONES, received: Sequence[str] = RECEIVED_ZONES
+    dns: int,
+    *,
+    name: str = "earmark",
+    zones: Sequence[str] = ZONES,
+    received: Sequence[str] = RECEIVED_ZONES,
+    checks: Collection[str] | None = LISTS_AND_ENVELOPE,
 ) -> Iterator[Server]:
-    """`earmark serve` with one worker, its log in a file, its history on."""
+    """`earmark serve` with one worker, its log in a file, its history on; with all checks where `checks` is None."""
     with _directory() as top:
         socket = top / "socket"
-        directory = write_configuration(top, socket, dns, zones, received)
+        directory = write_configuration(top, socket, dns, zones=zones, received=received, checks=checks)
         options: list[str | Path] = ["-c", directory, "--state", top / "state"]
         command = [sys.executable, "-m", "earmark", "serve", *options]
         with _served(name, command, socket, top / "log") as server:
