@@ -225,7 +225,7 @@ def checks(conditions: Conditions, _wanted: Sequence[str]) -> Iterator[Row]:
 
 
 _CHECK_ROWS = (
-    ("checks", "most", 500.0, "CPU a message of all checks but [spf] and [authentication], above one that nothing looks at"),
+    ("checks", "most", 500.0, "CPU a message of all checks but [spf] and [authentication], above none of them"),
     ("spf", "spf", 300.0, "the same of [spf] alone"),
     ("dkim", "signed", math.inf, "the same of [authentication] alone, for a message with a DKIM signature"),
 )  # fmt: skip
