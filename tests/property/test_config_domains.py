@@ -10,7 +10,7 @@ from earmark.core.mail import parse_path
 
 SHIPPED = read_files(shipped())
 WEIGHTS = [
-    (section, knob.name)
+    (section, knob.name, knob.allowed)
     for section, check in SECTIONS.items()
     for knob in knobs_of(check).values()
     if knob.kind is Kind.WEIGHT
@@ -26,8 +26,9 @@ def domain_files(draw: st.DrawFn, domain: str) -> bytes:
     if draw(st.booleans()):
         lines.append(f"mark_at = {draw(st.integers(1, 800)) / 100:.2f}")
     sections: dict[str, list[str]] = {}
-    for section, name in draw(st.lists(st.sampled_from(WEIGHTS), unique=True, max_size=5)):
-        sections.setdefault(section, []).append(f"{name} = {draw(st.integers(0, 10_000)) / 100:.2f}")
+    for section, name, allowed in draw(st.lists(st.sampled_from(WEIGHTS), unique=True, max_size=5)):
+        points = draw(st.sampled_from(allowed)) / 100
+        sections.setdefault(section, []).append(f"{name} = {points:.2f}")
     if draw(st.booleans()):
         zones = draw(st.lists(st.sampled_from(ZONES), unique=True))
         sections.setdefault("listings", []).append(f"zones = {zones!r}".replace("'", '"'))

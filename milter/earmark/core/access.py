@@ -66,6 +66,11 @@ class Entry(NamedTuple):
     """Such as "2027-06-01T10:00:00Z"."""
     note: str = ""
 
+    @property
+    def is_of_sender(self) -> bool:
+        """Whether it is about MAIL FROM."""
+        return self.kind in (Kind.SENDER, Kind.DOMAIN)
+
     def holds_at(self, at: float) -> bool:
         """Return whether it has not expired at this time, in seconds since the epoch."""
         return not self.expires or at < self.expires

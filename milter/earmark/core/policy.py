@@ -127,5 +127,5 @@ class PolicySet:
 
 def union(several: Iterable[Asking]) -> Asking:
     """Return the checks of several policies, once for each knobs object (equal ones are shared at load)."""
-    distinct = {(check.name, id(knobs)): (check, knobs) for asking in several for check, knobs in asking}
+    distinct = {(id(check), id(knobs)): (check, knobs) for asking in several for check, knobs in asking}
     return tuple(distinct.values())

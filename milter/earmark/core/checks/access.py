@@ -61,8 +61,11 @@ def _mailbox(address: Address) -> str:
     return mailbox if len(mailbox) <= ADDRESS_AT_MOST else ""
 
 
-def consult(envelope: Envelope, facts: Facts, knobs: AccessKnobs) -> Consulted:
-    """Return what the lists say. The reverse name is asked for only where an entry is about reverse names."""
+def consult(envelope: Envelope, facts: Facts, knobs: AccessKnobs, *, signed: bool = False) -> Consulted:
+    """Return what the lists say. The reverse name is asked for only where an entry is about reverse names.
+
+    `signed`: the message itself proves the sender's domain.
+    """
     question = asked(envelope)
     fact = facts.get(question, UNKNOWN)
     entries = entries_in(fact.data)
@@ -76,15 +79,20 @@ def consult(envelope: Envelope, facts: Facts, knobs: AccessKnobs) -> Consulted:
         return Consulted(question, None)
     weights = {Verb.ALLOW: knobs.allow, Verb.DENY: knobs.deny}
     weighed = [entry for entry in entries if weights[entry.verb] and entry.holds_at(envelope.at)]
-    named = bool(question.name)
-    return Consulted(question, decide_among(weighed, lambda entry: _counts(entry, envelope, facts, named=named)))
+
+    def counts(entry: Entry) -> bool | None:
+        if question.name and entry.kind is Kind.REVERSE:  # it was found by the confirmed name
+            return True
+        return (signed and entry.is_of_sender) or _counts(entry, envelope, facts)
+
+    return Consulted(question, decide_among(weighed, counts))
 
 
-def _counts(entry: Entry, envelope: Envelope, facts: Facts, *, named: bool) -> bool | None:
-    """Return whether an entry counts; None where that is not known. `named`: it was found by the confirmed name."""
+def _counts(entry: Entry, envelope: Envelope, facts: Facts) -> bool | None:
+    """Return whether an entry counts, as far as the envelope shows; None where that is not known."""
     if entry.kind is Kind.REVERSE:
         fact = facts.get(ReverseName(envelope.client.address), UNKNOWN)
-        return named or (None if fact.status is Status.TEMPERROR else False)
+        return None if fact.status is Status.TEMPERROR else False
     if entry.kind is Kind.CLIENT or entry.verb is Verb.DENY or entry.unauthenticated:
         return True
     question = proof(entry, envelope)
@@ -103,7 +111,7 @@ def proof(entry: Entry, envelope: Envelope) -> Question | None:
     if entry.kind is Kind.HELO:
         name = domain_key(envelope.helo or "")
         return HostAddress(name) if is_qualified(name) else None
-    return identity(envelope) if entry.kind in (Kind.SENDER, Kind.DOMAIN) else None
+    return identity(envelope) if entry.is_of_sender else None
 
 
 def wants(envelope: Envelope, facts: Facts, knobs: AccessKnobs) -> Iterator[Question]:

@@ -1,0 +1,253 @@
+"""`earmark allow` and `earmark deny`: the lists that are kept by hand (docs/access.md)."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+
+from earmark.cli.serve import ConfigOption, JsonOption, StateOption, state_directory
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import NoReturn
+
+    from earmark.core.access import Entry, Kind, Verb
+    from earmark.stores.access_file import Key
+
+T = TypeVar("T")
+
+_SUBJECT_HELP = "A client's address or network, a sender's address, its domain, or *.domain for all domains below."
+SubjectArgument = Annotated[str, typer.Argument(metavar="SUBJECT", help=_SUBJECT_HELP, show_default=False)]
+HeloOption = Annotated[
+    str, typer.Option("--helo", metavar="NAME", help="In place of SUBJECT: what the client greets with.")
+]
+ReverseOption = Annotated[
+    str, typer.Option("--reverse", metavar="NAME", help="In place of SUBJECT: the client's confirmed reverse name.")
+]
+DomainOption = Annotated[str, typer.Option("--domain", help="Only for recipients of this domain.")]
+RecipientOption = Annotated[str, typer.Option("--recipient", metavar="ADDRESS", help="Only for this recipient.")]
+AuthorOption = Annotated[
+    str, typer.Option("--author", metavar="NAME", help="Who makes the entry.", show_default="who is logged in")
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add both families."""
+    family = typer.Typer(no_args_is_help=True)
+    for command in (add, list_, remove, import_, export):
+        family.command(command.__name__.strip("_"))(command)
+    app.add_typer(family, name="allow", help="Keep the list of whom to let through.")
+    app.add_typer(family, name="deny", help="Keep the list of whom to refuse.")
+
+
+def add(
+    context: typer.Context,
+    subject: SubjectArgument = "",
+    *,
+    helo: HeloOption = "",
+    reverse: ReverseOption = "",
+    domain: DomainOption = "",
+    recipient: RecipientOption = "",
+    expires: Annotated[
+        str, typer.Option(metavar="WHEN", help="12h, 30d, 4w, or a date such as 2027-06-01.", show_default="never")
+    ] = "",
+    note: Annotated[str, typer.Option(help="Why: one line for whoever looks at it in a year.")] = "",
+    unauthenticated: Annotated[
+        bool, typer.Option("--unauthenticated", help="Counts even where anybody may have forged the subject.")
+    ] = False,
+    author: AuthorOption = "",
+    config: ConfigOption = None,
+    state: StateOption = None,
+) -> None:
+    """Add an entry, or put it in place of the one for the same subject and scope. In force within two seconds."""
+    from datetime import UTC, datetime
+
+    from earmark.cli import access_entry
+    from earmark.core.access import Entry
+    from earmark.stores.access_file import put
+
+    now = datetime.now(UTC)
+    try:
+        kind, told = _subject(subject, helo, reverse)
+        until = access_entry.expiry(expires, now)
+        if until and until <= now.timestamp():
+            _fail(f"--expires {expires}: is in the past")
+        entry = Entry(
+            _verb(context),
+            kind,
+            told,
+            _scope(domain, recipient),
+            until,
+            unauthenticated,
+            access_entry.author(author or _login()),
+            access_entry.time_text(now.timestamp()),
+            access_entry.line(note),
+        )
+    except ValueError as error:
+        _fail(error)
+    replaced = _in_state(config, state, lambda path: put(path, [entry]))
+    print(f"{'replaced' if replaced else 'added'}: {entry_line(entry)}")
+
+
+def list_(
+    context: typer.Context,
+    *,
+    every: Annotated[bool, typer.Option("--all", help="Also what has expired.")] = False,
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+    state: StateOption = None,
+) -> None:
+    """Show the entries, by scope and subject."""
+    import json
+    import time
+
+    now = time.time()
+    entries = [entry for entry in _entries(context, config, state) if every or entry.holds_at(now)]
+    if as_json:
+        print(json.dumps({"v": 1, "entries": [_shown(entry) for entry in entries]}, indent=2))
+        return
+    for entry in entries:
+        print(entry_line(entry))
+
+
+def remove(
+    context: typer.Context,
+    subject: SubjectArgument = "",
+    *,
+    helo: HeloOption = "",
+    reverse: ReverseOption = "",
+    domain: DomainOption = "",
+    recipient: RecipientOption = "",
+    config: ConfigOption = None,
+    state: StateOption = None,
+) -> None:
+    """Remove the entry for this subject and scope. Exit status 1 where there is none."""
+    from earmark.stores import access_file
+
+    try:
+        key: Key = (_verb(context), *_subject(subject, helo, reverse), _scope(domain, recipient))
+    except ValueError as error:
+        _fail(error)
+    if not _in_state(config, state, lambda path: access_file.remove(path, key)):
+        _fail(f"no such entry: {' '.join(filter(None, key))}")
+
+
+def import_(
+    context: typer.Context,
+    file: Annotated[str, typer.Argument(metavar="FILE|-", help="CSV as export writes it; - is standard input.")],
+    *,
+    author: AuthorOption = "",
+    config: ConfigOption = None,
+    state: StateOption = None,
+) -> None:
+    """Add all entries of a CSV file, or none: what is wrong is said as file:line:column."""
+    from datetime import UTC, datetime
+
+    from earmark.cli.access_csv import BYTES_AT_MOST, Defaults, read_csv
+    from earmark.config import ConfigError
+    from earmark.stores.access_file import put
+
+    try:
+        with sys.stdin.buffer if file == "-" else Path(file).open("rb") as stream:
+            raw = stream.read(BYTES_AT_MOST + 1)
+        if len(raw) > BYTES_AT_MOST:
+            _fail(f"{file}: larger than {BYTES_AT_MOST} bytes")
+        entries = read_csv(raw, file, Defaults(_verb(context), author or _login(), datetime.now(UTC)))
+    except (ConfigError, OSError) as error:
+        _fail(error)
+    replaced = _in_state(config, state, lambda path: put(path, entries))
+    print(f"{len(entries)} entries imported, {replaced} of them in place of others")
+
+
+def export(context: typer.Context, *, config: ConfigOption = None, state: StateOption = None) -> None:
+    """Write the entries as CSV, expired ones too."""
+    from earmark.cli.access_csv import export_text
+
+    sys.stdout.write(export_text(_entries(context, config, state)))
+
+
+def entry_line(entry: "Entry") -> str:
+    """Return an entry in one line for people."""
+    from earmark.cli.access_entry import time_text
+
+    words = [entry.verb, entry.kind, entry.subject, f"for {entry.scope or 'everybody'}"]
+    words += [f"until {time_text(entry.expires)}"] if entry.expires else []
+    words += ["unauthenticated"] if entry.unauthenticated else []
+    words.append(f"by {entry.author or 'nobody'} {entry.created}".rstrip())
+    return " ".join(words) + (f": {entry.note}" if entry.note else "")
+
+
+def _shown(entry: "Entry") -> dict[str, Any]:
+    from earmark.cli.access_entry import time_text
+
+    return {**entry._asdict(), "expires": time_text(entry.expires) or None}
+
+
+def _verb(context: typer.Context) -> "Verb":
+    """Return which of the families was called."""
+    from earmark.core.access import Verb
+
+    return Verb((context.parent and context.parent.info_name) or "")
+
+
+def _subject(subject: str, helo: str, reverse: str) -> "tuple[Kind, str]":
+    from earmark.cli import access_entry
+    from earmark.core.access import Kind
+
+    given = [pair for pair in ((subject, ""), (helo, Kind.HELO), (reverse, Kind.REVERSE)) if pair[0]]
+    if len(given) != 1:
+        raise ValueError("say one of SUBJECT, --helo and --reverse")
+    return access_entry.subject(*given[0])
+
+
+def _scope(domain: str, recipient: str) -> str:
+    from earmark.cli import access_entry
+
+    if domain and recipient:
+        raise ValueError("say one of --domain and --recipient")
+    if ("@" in domain) or (recipient and "@" not in recipient):
+        raise ValueError("--domain takes a domain, --recipient an address")
+    return access_entry.scope(domain or recipient)
+
+
+def _entries(context: typer.Context, config: Path | None, state: Path | None) -> "list[Entry]":
+    """Return the family's entries as they are shown."""
+    from earmark.stores.access_file import read
+
+    verb = _verb(context)
+    found = _in_state(config, state, read)
+    return sorted((entry for entry in found if entry.verb is verb), key=lambda entry: (entry.scope, *entry[1:3]))
+
+
+def _in_state(config: Path | None, state: Path | None, use: "Callable[[Path], T]") -> "T":
+    """Return what `use` does with the lists' file, as the owner of the state directory, whose file it is to be."""
+    import os
+
+    from earmark.stores.access_file import FILE_NAME
+    from earmark.stores.sqlite import StoreError
+
+    directory = state or state_directory(config)
+    try:
+        owner = directory.stat()
+        if os.geteuid() == 0 and owner.st_uid != 0:
+            os.setegid(owner.st_gid)
+            os.seteuid(owner.st_uid)
+        return use(directory / FILE_NAME)
+    except OSError as error:
+        _fail(f"{error.filename}: {error.strerror}")
+    except StoreError as error:
+        _fail(error)
+
+
+def _login() -> str:
+    """Return who is at work; behind sudo, who called it."""
+    import getpass
+    import os
+
+    return os.environ.get("SUDO_USER") or getpass.getuser()
+
+
+def _fail(reason: object) -> "NoReturn":
+    print(reason, file=sys.stderr)
+    raise typer.Exit(1)
