@@ -50,6 +50,7 @@ class Service:
 
     def wait_ready(self) -> None:
         wait_until(lambda: self.run("probe", f"inet:127.0.0.1:{self.port}").returncode == 0, "earmark answers a probe")
+        wait_until(lambda: self.run("status").returncode == 0, "the first round of canaries is over")
 
     @property
     def running(self) -> bool:

@@ -49,7 +49,7 @@ def serve(config: ConfigOption = None, state: StateOption = None, shadow: Shadow
 
 def status(config: ConfigOption = None, state: StateOption = None, as_json: JsonOption = False) -> None:
     """Show how the service fares. Exit status 1 when it does not run, or not with all its workers."""
-    answer = _ask("status", config, state, patience=10.0)
+    answer = ask_service("status", config, state, patience=10.0)
     if as_json:
         print(json.dumps(answer, indent=2))
     else:
@@ -59,7 +59,7 @@ def status(config: ConfigOption = None, state: StateOption = None, as_json: Json
 
 def reload(config: ConfigOption = None, state: StateOption = None) -> None:
     """Have the service read its configuration again; wait until that serves. Exit status 1 when it does not."""
-    answer = _ask("reload", config, state, patience=120.0)
+    answer = ask_service("reload", config, state, patience=120.0)
     for problem in answer["problems"]:
         print(problem, file=sys.stderr)
     if not answer["ok"]:
@@ -69,12 +69,13 @@ def reload(config: ConfigOption = None, state: StateOption = None) -> None:
 
 def drain(config: ConfigOption = None, state: StateOption = None) -> None:
     """Have the service accept nothing more, finish what is under way and end; wait for that."""
-    _ask("drain", config, state, patience=_LONG, to_the_end=True)
+    ask_service("drain", config, state, patience=_LONG, to_the_end=True)
 
 
-def _ask(
+def ask_service(
     command: str, config: Path | None, state: Path | None, *, patience: float, to_the_end: bool = False
 ) -> "Answer":
+    """Ask the running service, and end with 1 where that cannot be; as `service.control.ask`."""
     from earmark.service.control import ControlError, ask
 
     try:

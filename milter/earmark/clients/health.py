@@ -53,9 +53,9 @@ class Health:
     def why_not(self, place: int) -> str:
         """Return why a list is not asked, for people; "" where it is."""
         condition = CONDITIONS[self._bytes[2 * place]]
-        if condition is not Condition.ARMED:
-            return f"disarmed: {condition}"
-        return "breaker open: it does not answer" if self.is_open(place) else ""
+        if self.is_open(place) and condition in (Condition.ARMED, Condition.UNCHECKED):
+            return "breaker open: it does not answer"
+        return "" if condition is Condition.ARMED else f"disarmed: {condition}"
 
     @property
     def settled(self) -> bool:

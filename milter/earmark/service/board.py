@@ -117,10 +117,10 @@ class Board:
 
 
 def _problem(row: Mapping[str, Any]) -> str:
+    if row["silent"] and row["condition"] in (Condition.ARMED, Condition.UNCHECKED):
+        return f"silent: {row['why']}"
     if row["condition"] is not Condition.ARMED:
         return f"{row['condition']}: {row['why']}" if row["why"] else str(row["condition"])
-    if row["silent"]:
-        return f"silent: {row['why']}"
     if row["budget"] and row["today"] >= row["budget"]:
         return f"budget spent: {row['today']} queries today of {row['budget']}"
     return ""
