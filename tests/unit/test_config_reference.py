@@ -12,7 +12,6 @@ from earmark.config.knobs import SECTIONS, Kind, knobs_of
 from earmark.config.schema import TOP_LEVEL
 from earmark.config.server import built_in
 from earmark.config.show import Setting, server_settings_shown
-from earmark.core.checks import EnvelopeCheck
 from earmark.core.evidence import Fact, HostAddress, MailHosts, Origin, Question, ReverseName, Stage, Status
 from earmark.core.judge import examine
 from earmark.core.mail import Client, Envelope, Message, Site, Transaction, parse_path

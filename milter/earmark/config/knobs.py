@@ -1,8 +1,9 @@
 """What the knobs of the checks are, derived from the dataclasses beside them: adding a check changes nothing here.
 
 A knob is one of: `Points` (a weight, 0 or more unless `Annotated[Points, range(...)]` says otherwise, in hundredths),
-`dict[str, Points]` (weights by symbol), `tuple[Zone, ...]`, `tuple[NameRule, ...]` (written as names of rules), a whole
-number `Annotated[int, range(...)]`, `bool`, `str` or a StrEnum.
+`dict[str, Points]` (weights by symbol), `tuple[Zone, ...]`, `tuple[NameRule, ...]` (written as names of rules),
+`tuple[str, ...]` (domains), a whole number `Annotated[int, range(...)]`, a `Limit` of rates, `bool`, `str` or a
+StrEnum.
 """
 
 from collections.abc import Mapping
@@ -13,6 +14,7 @@ from types import MappingProxyType
 from typing import Annotated, Any, NamedTuple, get_args, get_origin, get_type_hints
 
 from earmark.core.checks import CHECKS, Check
+from earmark.core.checks.rates import Limit
 from earmark.core.evidence import Origin, Points
 from earmark.core.names import NameRule
 from earmark.core.zones import Zone
@@ -30,7 +32,9 @@ class Kind(Enum):
     WEIGHTS = auto()
     ZONES = auto()
     NAMES = auto()
+    DOMAINS = auto()
     NUMBER = auto()
+    LIMIT = auto()
     PLAIN = auto()
 
 
@@ -44,7 +48,8 @@ class Knob(NamedTuple):
 
 
 _KINDS = ((Points, Kind.WEIGHT), (dict[str, Points], Kind.WEIGHTS), (tuple[Zone, ...], Kind.ZONES),
-          (tuple[NameRule, ...], Kind.NAMES), (int, Kind.NUMBER))  # fmt: skip
+          (tuple[NameRule, ...], Kind.NAMES), (tuple[str, ...], Kind.DOMAINS), (int, Kind.NUMBER),
+          (Limit, Kind.LIMIT))  # fmt: skip
 _ALLOWED = {Kind.WEIGHT: range(HEAVIEST + 1), Kind.NUMBER: range(1_000_001)}
 
 

@@ -164,6 +164,8 @@ class Compiler:
                 return tuple(self._rules.zones[domain_key(name)] for name in value)
             case Kind.NAMES:
                 return tuple(self._rules.names[name] for name in value)
+            case Kind.DOMAINS:
+                return tuple(value)
         return value
 
 

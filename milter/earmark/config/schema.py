@@ -60,6 +60,13 @@ class HistoryTable(Table):
     megabytes: Annotated[int, PlainValidator(values.whole(range(1, 1_000_001)))] = 500
 
 
+class StoreTable(Table):
+    """[store]."""
+
+    url: Annotated[str, PlainValidator(values.store_url)] = ""
+    password_file: Annotated[str, PlainValidator(values.file_path)] = ""
+
+
 class SiteTable(Table):
     """[site]."""
 
@@ -84,6 +91,7 @@ class ServerFile(Table):
     milter: MilterTable = Field(default_factory=MilterTable)
     dns: DnsTable = DnsTable()
     history: HistoryTable = HistoryTable()
+    store: StoreTable = StoreTable()
     site: SiteTable = SiteTable()
 
 
@@ -183,16 +191,24 @@ TOP_LEVEL: dict[str, Any] = {
 """The settings of a policy file that belong to no check."""
 
 
+_WRITTEN: dict[Kind, Any] = {
+    Kind.WEIGHTS: dict[str, SignedWeight],
+    Kind.ZONES: list[str],
+    Kind.NAMES: list[str],
+    Kind.DOMAINS: list[HostName],
+    Kind.LIMIT: Annotated[str, PlainValidator(values.rate)],
+}
+"""How knobs are written whose kind says it all."""
+
+
 def _setting(knob: Knob) -> Any:  # noqa: ANN401 - annotations have no type of their own
     match knob.kind:
         case Kind.WEIGHT:
             return Annotated[Points, PlainValidator(values.points(knob.allowed))]
-        case Kind.WEIGHTS:
-            return dict[str, SignedWeight]
-        case Kind.ZONES | Kind.NAMES:
-            return list[str]
         case Kind.NUMBER:
             return Annotated[int, PlainValidator(values.whole(knob.allowed))]
+        case kind if kind in _WRITTEN:
+            return _WRITTEN[kind]
     if isinstance(knob.type, type) and issubclass(knob.type, StrEnum):
         return Annotated[knob.type, PlainValidator(values.one_of(knob.type))]
     return knob.type

@@ -134,7 +134,7 @@ def is_our_results(header: Header, authserv_id: str) -> bool:
     """
     if len(header.name) > 64 or header.name.strip().lower() != b"authentication-results":
         return False
-    words = _claimed(_CONTROLS.sub("", header.value.decode("utf-8", "replace"))).split()
+    words = _claimed(_CONTROLS.sub("", header.value.decode("utf-8", "replace")))
     ours = domain_key(authserv_id)
     if not words or not ours:
         return False
@@ -144,8 +144,8 @@ def is_our_results(header: Header, authserv_id: str) -> bool:
     return any("=?" in word for word in words) or any(domain_key(claim) == ours for claim in claims)
 
 
-def _claimed(text: str) -> str:
-    """Return what stands before the first result, without comments, quotes and backslashes."""
+def _claimed(text: str) -> list[str]:
+    """Return the words before the first result, without comments, quotes and backslashes."""
     kept: list[str] = []
     at = 0
     while found := _PIECES.match(text, at):
@@ -157,4 +157,4 @@ def _claimed(text: str) -> str:
             break
         if piece != "(":
             kept.append(_BACKSLASH.sub(r"\1", piece.strip('"') if piece.startswith('"') else piece))
-    return "".join(kept)[: _VALUE_AT_MOST * 2]
+    return " ".join("".join(kept).split())[: 2 * _VALUE_AT_MOST].split()
