@@ -34,6 +34,14 @@ def zone() -> ZoneFile:
     return ZoneFile.parse((DATA / "keys.zone").read_text(), "keys.zone")
 
 
+def public_key(selector: str) -> dict[bytes, bytes]:
+    """The key record of a selector at example.org, by the name that dkimpy asks for."""
+    name = f"{selector}._domainkey.example.org"
+    facts: list[Fact] = []
+    zone().lookup(name, "TXT", facts.append)
+    return {f"{name}.".encode(): facts[0].data[0].encode()}
+
+
 def stored(name: str) -> bytes:
     """A message of `unit/dkim_data`."""
     return (DATA / f"{name}.eml").read_bytes().replace(b"\n", b"\r\n")
