@@ -92,6 +92,10 @@ AUTHENTICATION = AuthenticationKnobs(
     trusted_sealers=("lists.example.org",),
 )
 
+# off in most tests, as they are shipped
+LIMITS = RatesKnobs(*([Limit("30/60")] * 5), score=Points(75))
+GREYLISTING = GreylistKnobs(enabled=True, from_score=Points(200))
+
 
 def knobs(zones: tuple[Zone, ...] = ALL_ZONES) -> dict[str, Any]:
     points = Points
@@ -102,8 +106,8 @@ def knobs(zones: tuple[Zone, ...] = ALL_ZONES) -> dict[str, Any]:
         "sender": SenderKnobs(*(points(value) for value in (150, 200, 150, 150, 50))),
         "spf": SpfKnobs(fail=points(90), softfail=points(50), permerror=points(10), helo_fail=points(20)),
         "domain_listings": DomainListingsKnobs(NAME_ZONES),
-        "rates": RatesKnobs(*([Limit("30/60")] * 5), score=points(75)),
-        "greylist": GreylistKnobs(enabled=True, from_score=points(200)),
+        "rates": RatesKnobs(),
+        "greylist": GreylistKnobs(),
         "access": AccessKnobs(points(-1000), points(1000)),
         "received": ReceivedKnobs(tuple(zone for zone in zones if zone.received)),
         "authentication": AUTHENTICATION,

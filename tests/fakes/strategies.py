@@ -26,7 +26,7 @@ from earmark.core.evidence import (
 from earmark.core.judge import plan
 from earmark.core.mail import Client, Envelope, Header, Hop, Message, Transaction, parse_path
 from earmark.core.policy import Mode, OnError, Policy, union
-from fakes.policies import ALL_ZONES, NAME_ZONES, SITE, policy
+from fakes.policies import ALL_ZONES, GREYLISTING, LIMITS, NAME_ZONES, SITE, policy
 
 ADDRESSES = ["192.0.2.7", "192.0.2.8", "198.51.100.9", "2001:db8::7", "10.0.0.1", "198.51.100.25"]
 CODES = ["127.0.0.2", "127.0.0.4", "127.0.0.10", "127.0.5.3", "127.0.5.1"]
@@ -211,7 +211,14 @@ def dmarc_records(domain: str) -> st.SearchStrategy[Fact]:
 def policies(name: str = "default") -> st.SearchStrategy[Policy]:
     return st.builds(
         lambda mode, on_error, refuse_at, mark_at, zones: policy(
-            name, mode=mode, on_error=on_error, refuse_at=refuse_at, mark_at=min(mark_at, refuse_at), zones=tuple(zones)
+            name,
+            mode=mode,
+            on_error=on_error,
+            refuse_at=refuse_at,
+            mark_at=min(mark_at, refuse_at),
+            zones=tuple(zones),
+            rates=LIMITS,
+            greylist=GREYLISTING,
         ),
         st.sampled_from(list(Mode)),
         st.sampled_from(list(OnError)),

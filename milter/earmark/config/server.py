@@ -5,7 +5,7 @@ from typing import Any
 
 from earmark.config.document import Document
 from earmark.config.schema import ServerFile, written
-from earmark.config.settings import DnsSettings, HistorySettings, MilterSettings, ServerSettings
+from earmark.config.settings import DnsSettings, HistorySettings, MilterSettings, ServerSettings, StoreSettings
 from earmark.config.suffixes import registrable
 from earmark.core.mail import Site
 from earmark.core.policy import Place
@@ -28,6 +28,7 @@ def server_settings(document: Document, file: ServerFile, domains: frozenset[str
         milter=MilterSettings(tuple(file.milter.listen), file.milter.socket_mode, file.milter.idle),
         dns=DnsSettings(tuple(file.dns.resolvers)),
         history=HistorySettings(file.history.days, file.history.megabytes),
+        store=StoreSettings(file.store.url, file.store.password_file),
         site=Site(
             names=frozenset(file.site.names),
             addresses=frozenset(file.site.addresses),

@@ -39,6 +39,16 @@ class HistorySettings:
 
 
 @dataclass(frozen=True, slots=True)
+class StoreSettings:
+    """[store]: where the state of greylisting and rates is kept."""
+
+    url: str
+    """As `values.store_url` reads it; "" for a file in the state directory."""
+    password_file: str
+    """The file that holds Redis' password; "" for none."""
+
+
+@dataclass(frozen=True, slots=True)
 class ServerSettings:
     """server.toml: this machine."""
 
@@ -58,6 +68,7 @@ class ServerSettings:
     milter: MilterSettings
     dns: DnsSettings
     history: HistorySettings
+    store: StoreSettings
     site: Site
     places: Mapping[str, Place] = field(default_factory=dict)
     """By setting, such as "milter.listen": the file and line that made it; what is built in has none."""

@@ -63,7 +63,7 @@ def server_settings_shown(server: ServerSettings, section: str = "server") -> It
     """Yield a machine's settings below [server]. [site] domains holds those of the domains' files, too."""
     for key in TOP_LEVEL_OF_SERVER:
         yield Setting(section, key, toml(getattr(server, key)), _origin(server.places, key))
-    for table in ("site", "milter", "dns", "history"):
+    for table in ("site", "milter", "dns", "history", "store"):
         values = getattr(server, table)
         for key in _SITE if isinstance(values, Site) else [field.name for field in fields(values)]:
             value = getattr(values, key)

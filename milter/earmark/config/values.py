@@ -262,6 +262,38 @@ def day(value: object) -> str:
         raise ValueError(f'must be a date such as "2027-06-01", not {quoted(text)}') from None
 
 
+def rate(value: object) -> str:
+    """Read a limit "messages/seconds", such as "30/60", or "" for none."""
+    text = _text(value)
+    if text and not re.fullmatch(r"[1-9][0-9]{0,5}/[1-9][0-9]{0,5}", text, re.ASCII):
+        raise ValueError(f'must be "messages/seconds" such as "30/60", or "" for no limit, not {quoted(text)}')
+    return text
+
+
+def store_url(value: object) -> str:
+    """Read where a Redis or Valkey is, or "" for none: by TCP, by a unix socket, or found by its sentinels."""
+    text = _text(value)
+    if "@" in text:
+        raise ValueError("holds a user or a password; a password stands in a file of its own: password_file")
+    scheme, _, rest = text.partition("://")
+    hosts, _, path = rest.partition("/")
+    servers = hosts.split(",")
+    right = {
+        "redis": len(servers) == 1 and re.fullmatch(r"[0-9]{0,3}", path, re.ASCII),
+        "redis+sentinel": re.fullmatch(r"[A-Za-z0-9_.-]{1,64}", path, re.ASCII),
+        "unix": not hosts and path.isascii() and path.isprintable() and path.strip("/"),
+    }
+    if text and not (right.get(scheme) and (scheme == "unix" or all(map(_is_server, servers)))):
+        forms = '"redis://host:port/database", "unix:///path" or "redis+sentinel://host:port,host:port/service"'
+        raise ValueError(f'must be {forms}, or "" for a file of our own, not {quoted(text)}')
+    return text
+
+
+def _is_server(text: str) -> bool:
+    host, _, port = text.rpartition(":")
+    return _is_host(host) and _is_port(port)
+
+
 def name_word(value: object) -> str:
     """Read a word of a name rule: a run of lower-case letters or of digits, since names are cut into such runs."""
     text = _text(value)
