@@ -5,6 +5,7 @@ import pytest
 from e2e_lab.invariants import assert_invariants
 from e2e_lab.lab import Lab
 from e2e_lab.smtp import CLEAN, Client, Peer, unanswered
+from earmark.core.zones import reversed_name
 
 PLAIN = b"Subject: plain\n\nplain\n"
 LISTED = Peer("203.0.113.7")
@@ -37,12 +38,17 @@ NOBODYS = (
 )  # fmt: skip
 
 
+CANARIES = ("127.0.0.1",)
+"""Asked of the lists by ourselves, to see that they do not have it (RFC 5782 section 5)."""
+
+
 def test_no_query_leaves_for_a_client_whose_address_is_nobodys(lab: Lab) -> None:
     before = len(lab.lists.queries())
     sent = [lab.send(PLAIN, "bob@lab.test", peer=Peer(address, name="")) for address in NOBODYS]
     assert all(one.queue_id for one in sent)
     asked = lab.lists.queries()[before:]
-    assert not [name for name in asked if not name.endswith("sender.test")], "only who the client says it is"
+    nobodys = tuple(f"{reversed_name(address)}." for address in NOBODYS if address not in CANARIES)
+    assert not [name for name in asked if name.startswith(nobodys)]
     sent.append(lab.send(PLAIN, "bob@lab.test", peer=Peer("203.0.113.77", name="")))
     asked = lab.lists.queries()[before:]
     assert "77.113.0.203.bl.lab.test" in asked, "else this test looks for the wrong thing"

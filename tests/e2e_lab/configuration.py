@@ -72,11 +72,27 @@ score = 8.00
 meaning = "listed"
 scope = "address"
 deep = true
+
+[[zone]]
+name = "names.lab.test"
+owner = "names"
+kind = "block"
+ask = ["sender", "helo", "reverse"]
+
+[[zone.code]]
+symbol = "LAB_DOMAIN"
+code = "127.0.1.2"
+score = 4.00
+meaning = "a domain listed by the lab"
+scope = "domain"
 """
 
 LISTS = """
 [listings]
 zones = ["{zone}"]
+
+[domain_listings]
+zones = ["names.lab.test"]
 
 [received]
 zones = ["{zone}"]

@@ -25,6 +25,8 @@ $TTL 60
 0:0:0:0:0:ffff:7f00:2
 2001:db8:bad::/48
 """,
+    # RFC 5782 section 5: TEST is listed, INVALID is not
+    "names.set": "$TTL 60\n:127.0.1.2:listed by the lab\ntest\nspam.test\n",
     # a list that answers every query with an error code
     "errors.ip4": "$TTL 60\n:127.255.255.254:query came through an open resolver\n0.0.0.0/0\n",
 }
@@ -75,7 +77,8 @@ class Lists:
             (top / name).write_text(text)
         (top / "unbound.conf").write_text(UNBOUND.format(top=top, port=self.port, lists=lists))
         user = ["-u", "nobody"] if os.geteuid() == 0 else []
-        zones = ["bl.lab.test:ip4set:bl.ip4", "bl.lab.test:ip6trie:bl.ip6", "errors.lab.test:ip4trie:errors.ip4"]
+        zones = ["bl.lab.test:ip4set:bl.ip4", "bl.lab.test:ip6trie:bl.ip6", "names.lab.test:dnset:names.set"]
+        zones += ["errors.lab.test:ip4trie:errors.ip4"]
         serve: list[str | Path] = ["rbldnsd", "-n", "-b", f"127.0.0.1/{lists}", "-w", top, *user, *zones]
         self._rbldnsd = Process(serve, top / "rbldnsd.log")
         self._unbound = Process(["unbound", "-d", "-c", top / "unbound.conf"], top / "unbound.log")
