@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from ipaddress import IPv4Address
@@ -15,7 +16,7 @@ import pytest
 
 from earmark.clients.offline import ZoneFile
 from fakes.dnsd import Dnsd, dnsd
-from fakes.running_service import LISTED, RunningService
+from fakes.running_service import LISTED, RunningService, wait_until
 from fakes.scripted_mta import ACCEPTED, REFUSED, ScriptedMta
 from fakes.waiting import until
 
@@ -162,3 +163,18 @@ async def test_lists_can_be_tested_without_a_service(server: Dnsd, idle: Running
     assert rows["dying.test"]["problem"].startswith("silent")
     shown = await asyncio.to_thread(idle.command, "lists", "test")
     assert "  drawn at random: 127.0.10.3" in shown.stdout
+
+
+def test_the_service_serves_before_the_first_canaries_are_answered_and_is_soon_called_ready() -> None:
+    with tempfile.TemporaryDirectory(prefix="earmark-") as top, socket.socket(type=socket.SOCK_DGRAM) as mute:
+        mute.bind(("127.0.0.1", 0))
+        Path(top).chmod(0o755)
+        service = RunningService(Path(top), f"127.0.0.1:{mute.getsockname()[1]}")
+        service.launch()
+        try:
+            wait_until(lambda: service.status().get("state") == "checking lists", "the first round is waited for")
+            assert service.command("status").returncode == 1
+            assert not service.refuses()
+            wait_until(lambda: service.status().get("state") == "ready", "it is not waited for any more")
+        finally:
+            service.stop()
