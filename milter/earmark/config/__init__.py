@@ -3,7 +3,7 @@
 from earmark.config.files import find_directory, load, read_files, shipped
 from earmark.config.generation import compile_generation
 from earmark.config.problems import ConfigError, Problem
-from earmark.config.secrets import read_keys
+from earmark.config.secrets import read_keys, store_password
 from earmark.config.settings import Generation, ServerSettings
 
 __all__ = [
@@ -17,4 +17,5 @@ __all__ = [
     "read_files",
     "read_keys",
     "shipped",
+    "store_password",
 ]

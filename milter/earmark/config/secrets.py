@@ -1,7 +1,7 @@
-"""The customer's keys of lists such as Spamhaus DQS: each stands in a file of its own, and is kept nowhere else.
+"""What nobody else may know: the customer's keys of lists such as Spamhaus DQS, and the password of the store.
 
-They are read apart from the configuration, by who asks the lists. A Generation holds none: its files are kept in the
-history and handed from process to process.
+Each stands in a file of its own, and is kept nowhere else. They are read apart from the configuration, by who uses
+them. A Generation holds none: its files are kept in the history and handed from process to process.
 """
 
 import os
@@ -14,6 +14,7 @@ from earmark.config.problems import Problem
 from earmark.config.settings import Generation
 
 _KEY = re.compile(rb"[a-z0-9]{8,63}\s*")
+_PASSWORD = re.compile(rb"[!-~]{1,128}\s*")
 _LONGEST = 200
 
 
@@ -36,8 +37,34 @@ def read_keys(generation: Generation) -> tuple[dict[str, str], list[Problem]]:
     return keys, problems
 
 
+def store_password(generation: Generation) -> tuple[str, list[Problem]]:
+    """Return the password of the store, "" for none, and what is wrong where it cannot be had."""
+    settings = generation.server.store
+    if not settings.password_file:
+        return "", []
+    try:
+        content = _read_private(Path(settings.password_file))
+    except OSError as error:
+        reason = f"cannot read {settings.password_file}: {error.strerror}"
+    except ValueError as error:
+        reason = f"{settings.password_file} {error}"
+    else:
+        if _PASSWORD.fullmatch(content):
+            return content.decode("ascii").strip(), []
+        reason = f"{settings.password_file} holds no password, which is one line of 1 to 128 visible ASCII characters"
+    place = generation.server.places["store.password_file"]
+    return "", [Problem(place.file, place.line, 1, "store.password_file", reason)]
+
+
 def read_key(path: Path) -> str:
     """Return the key in a file. Raises OSError, and ValueError where others may read it or it holds anything else."""
+    content = _read_private(path)
+    if not _KEY.fullmatch(content):
+        raise ValueError("holds no key, which is one line of 8 to 63 letters a-z and digits")
+    return content.decode("ascii").strip()
+
+
+def _read_private(path: Path) -> bytes:
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a FIFO would hold us up
     try:
         mode = os.fstat(descriptor).st_mode
@@ -45,12 +72,9 @@ def read_key(path: Path) -> str:
             raise ValueError("is not a regular file")
         if mode & stat.S_IRWXO:
             raise ValueError(f"is open to everybody on this machine (mode {stat.S_IMODE(mode):03o}); chmod o= would do")
-        content = os.read(descriptor, _LONGEST)
+        return os.read(descriptor, _LONGEST)
     finally:
         os.close(descriptor)
-    if not _KEY.fullmatch(content):
-        raise ValueError("holds no key, which is one line of 8 to 63 letters a-z and digits")
-    return content.decode("ascii").strip()
 
 
 def _problem(generation: Generation, zone: str, reason: str) -> Problem:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from earmark.config import Generation, Problem, read_keys
+from earmark.config import Generation, Problem, read_keys, store_password
 from earmark.core.zones import Zone
 
 
@@ -12,8 +12,9 @@ def lists_of(generation: Generation, shadow: Generation | None) -> Mapping[str, 
 
 
 def keys_of(generation: Generation, shadow: Generation | None) -> tuple[dict[str, str], list[Problem]]:
-    """Return the customer's keys by the list's name, and why one is missing where a list needs it."""
+    """Return the customer's keys by the list's name, and what is wrong with the files of keys and passwords."""
     keys, problems = read_keys(generation)
+    problems += store_password(generation)[1]
     if shadow is not None:
         others, more = read_keys(shadow)
         return {**others, **keys}, [*problems, *more]

@@ -83,7 +83,9 @@ class Worker:
         self._zones = Zones(resolver, lists.values(), keys=keys, health=self._health)
         access = AccessLists(self._state / access_file.FILE_NAME, log)
         access.follow()
-        world = world_over(resolver, self._zones, state=State(self._state, log), access=access)
+        password, _ = config.store_password(self._generation)
+        state = State(self._state, log, url=server.store.url, password=password)
+        world = world_over(resolver, self._zones, state=state, access=access)
         self._history = History(self._state / FILE_NAME, log)
         self._keep_generations()
         self._engine = Engine(
