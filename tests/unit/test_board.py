@@ -75,6 +75,18 @@ def test_a_budget_is_warned_of_once_at_four_fifths_and_once_when_it_is_spent(boa
     assert row(board)["problem"] == "budget spent: 129 queries today of 100"
 
 
+def test_a_new_day_begins_at_midnight_utc(lines: Lines) -> None:
+    now = [86400.0 * 20000 - 1]
+    board = Board(Log(lines), lambda: now[0])
+    board.hear_lines(1, told(budget=100))
+    board.hear_counts(2, {"bl.test": [150, 0, 0]})
+    now[0] += 1
+    board.hear_counts(2, {"bl.test": [235, 0, 0]})
+    assert [(event["level"], event["queries"]) for event in lines.events] == [("error", 150), ("warning", 85)]
+    assert row(board)["today"] == 85
+    assert row(board)["queries"] == 235
+
+
 def test_a_list_without_a_budget_may_be_asked_without_end(board: Board, lines: Lines) -> None:
     board.hear_lines(1, told())
     board.hear_counts(2, {"bl.test": [10**9, 0, 0]})

@@ -4,7 +4,7 @@ Counts begin anew with the service; a budget's day is that of UTC. A restart for
 """
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -31,8 +31,10 @@ def portions(lines: Mapping[str, Value]) -> Iterable[dict[str, Value]]:
 class Board:
     """Adds up what children tell. Held by the supervisor."""
 
-    def __init__(self, log: Log) -> None:
+    def __init__(self, log: Log, clock: Callable[[], float] = time.time) -> None:
+        """`clock` tells the seconds since the epoch."""
         self._log = log
+        self._clock = clock
         self._lines: dict[str, dict[str, Any]] = {}
         self._heard: dict[tuple[int, str], list[int]] = {}
         """What each child had counted when it was last heard: queries, hits, errors; of the watcher, canaries."""
@@ -68,7 +70,7 @@ class Board:
         self._heard = {key: numbers for key, numbers in self._heard.items() if key[0] != pid}
 
     def _spend(self, zone: str, queries: int) -> None:
-        day = int(time.time()) // _DAY
+        day = int(self._clock()) // _DAY
         if day != self._day:
             self._day = day
             self._today.clear()
