@@ -72,6 +72,22 @@ def test_each_dependency_stands_behind_one_place() -> None:
             assert any(place.startswith(allowed) for allowed in ONE_FILE_EACH[module]), f"{place} imports {module}"
 
 
+def _is_fixed(pattern: ast.expr) -> bool:
+    """Whether a pattern is written in the code: text, and of what is not text only constants and what is escaped."""
+    if isinstance(pattern, ast.JoinedStr):
+        inserted = [part.value for part in pattern.values if isinstance(part, ast.FormattedValue)]
+        return all(ast.unparse(value).isupper() or ast.unparse(value).startswith("re.escape(") for value in inserted)
+    return isinstance(pattern, ast.Constant)
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name_of)
+def test_every_regular_expression_is_written_in_the_code(path: Path) -> None:
+    for node in ast.walk(ast.parse(path.read_text())):
+        called = ast.unparse(node.func) if isinstance(node, ast.Call) else ""
+        if isinstance(node, ast.Call) and called.startswith("re.") and called != "re.escape":
+            assert _is_fixed(node.args[0]), f"{name_of(path)}:{node.lineno}: a file could bring a slow one"
+
+
 def test_nobody_replaces_code_under_test() -> None:
     word = "|".join(["unittest" + r"\.mock", "mock" + "er", "monkeypatch" + r"\.setattr", "mock" + r"\.patch"])
     for path in PYTHON:

@@ -301,3 +301,13 @@ def test_an_error_in_a_rule_file_does_not_make_its_lists_unknown() -> None:
     assert not any('unknown list "zone.example"' in problem for problem in told)
     assert any('unknown list "unknown.example"' in problem for problem in told)
     assert any(problem.startswith("rules/local.toml:2:1: zone[0].owner: missing") for problem in told)
+
+
+@pytest.mark.parametrize("pattern", ["(a+)+$", "(.*)*x", "a|b", "(unclosed"])
+def test_a_regular_expression_is_no_value_of_any_setting(pattern: str) -> None:
+    rules = f'[[name]]\nname = "SLOW"\nwords = ["{pattern}"]\nunless = ["{pattern}"]\n'
+    domain = f'domains = ["{pattern}"]\n[listings]\nzones = ["{pattern}"]\n[client]\ngeneric_names = ["{pattern}"]\n'
+    files = {"rules/slow.toml": rules.encode(), "policies/domains/slow.toml": domain.encode()}
+    told = _problems(SHIPPED | files)
+    assert len(told) == 5
+    assert all(f'"{pattern}"' in problem for problem in told)

@@ -69,6 +69,18 @@ def test_no_list_is_asked_about_our_own_names(helo: str) -> None:
     assert asked(envelope(b"<a@example.org>", helo, "10.0.0.1")) == []
 
 
+def test_a_liar_who_greets_as_ourselves_is_still_asked_about_by_the_names_that_are_not_ours() -> None:
+    assert asked(envelope(helo="mx.example.org"))[1:] == [DomainListing("names.example", "spam.example")]
+    shown = envelope(b"<a@example.org>", "mx.greets.example")
+    assert asked(shown)[1:] == [DomainListing("names.example", "greets.example")]
+
+
+def test_a_domain_of_ours_below_another_registrable_one_is_not_asked_about() -> None:
+    shown = envelope(b"<a@dept.university.example>")
+    shown.site = SITE._replace(domains=frozenset({"dept.university.example"}))
+    assert asked(shown)[1:] == [DomainListing("names.example", "greets.example")]
+
+
 def test_international_names_are_asked_about_as_a_labels() -> None:
     shown = envelope("<a@post.bücher.example>".encode(), "mx.BÜCHER.example", "10.0.0.1")
     assert asked(shown) == [DomainListing("names.example", "xn--bcher-kva.example")]
@@ -101,11 +113,12 @@ def test_a_listing_says_which_name_it_is_about() -> None:
     assert one.question == DomainListing("names.example", "spam.example")
 
 
-def test_one_owner_counts_once_over_all_lists_and_names_with_its_heaviest_code() -> None:
+@pytest.mark.parametrize(("heavy", "light"), [("spam.example", "greets.example"), ("greets.example", "spam.example")])
+def test_one_owner_counts_once_over_all_lists_and_names_with_its_heaviest_code(heavy: str, light: str) -> None:
     facts = {
-        **listed(NAMES, "spam.example", "127.0.1.102"),
+        **listed(NAMES, heavy),
         **listed(SENDERS, "spam.example"),
-        **listed(NAMES, "greets.example"),
+        **listed(NAMES, light, "127.0.1.102"),
     }
     assert [(one.name, one.score) for one in found(envelope(), facts)] == [("NAMES_SPAM", 400)]
 

@@ -6,6 +6,7 @@ A list is asked about the registrable domain, and never about an address or what
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from earmark.core.checks.check import EnvelopeCheck
 from earmark.core.checks.listings import weight_of
@@ -21,7 +22,7 @@ from earmark.core.evidence import (
     Stage,
     Status,
 )
-from earmark.core.mail import Envelope, domain_key
+from earmark.core.mail import Envelope, Site, domain_key
 from earmark.core.zones import Zone, ZoneKind, is_public
 
 _HOST = re.compile(r"(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.)+[a-z](?:[a-z0-9-]{0,61}[a-z0-9])", re.ASCII)
@@ -29,9 +30,9 @@ _HOST = re.compile(r"(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.)+[a-z](?:[a-z0
 _LONGEST = 253
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class DomainListingsKnobs:
-    """Settings of [domain_listings]."""
+    """Settings of [domain_listings]; compared by identity."""
 
     zones: tuple[Zone, ...] = ()
     """The lists of names to ask, by name from rules/zones.toml."""
@@ -53,40 +54,51 @@ def asked_domain(name: str, registrable: Callable[[str], str]) -> str:
 def wants(envelope: Envelope, facts: Facts, knobs: DomainListingsKnobs) -> Iterator[Question]:
     """Ask each list about each domain once, and for the reverse name where a list takes it."""
     address = envelope.client.address
-    if any(zone.reverse for zone in knobs.zones) and is_public(address):
+    if _zones(knobs, ("reverse",)) and is_public(address):
         yield ReverseName(address)
-    for domain, subjects in _domains(envelope, facts).items():
-        for zone in knobs.zones:
-            if _takes(zone, subjects):
-                yield DomainListing(zone.name, domain)
+    for domain, subjects in _domains(envelope, facts):
+        for zone in _zones(knobs, subjects):
+            yield DomainListing(zone.name, domain)
 
 
-def _domains(envelope: Envelope, facts: Facts) -> dict[str, list[str]]:
-    """Return the domains to be asked about, each with the subjects (as `_takes` knows them) that showed it."""
+def _domains(envelope: Envelope, facts: Facts) -> Iterable[tuple[str, tuple[str, ...]]]:
+    """Return the domains to be asked about but ours, each with the subjects (words of `ask`) that showed it."""
     site = envelope.site
     reverse = facts.get(ReverseName(envelope.client.address), UNKNOWN)
-    names = [("sender", envelope.sender.domain), ("helo", domain_key(envelope.helo or ""))]
-    if reverse.status is Status.PASS:
-        names += (("reverse", domain_key(name)) for name in reverse.data)
-    found: dict[str, list[str]] = {}
+    confirmed = reverse.data if reverse.status is Status.PASS else ()
+    sender, helo = _theirs(envelope.sender.domain, site), _theirs(domain_key(envelope.helo or ""), site)
+    return [shown for shown in _shown(sender, helo, confirmed, site.registrable) if shown[0] not in site.domains]
+
+
+def _theirs(name: str, site: Site) -> str:
+    return "" if name in site.names or name in site.domains else name
+
+
+@lru_cache(maxsize=1000)
+def _shown(
+    sender: str, helo: str, reverse: tuple[str, ...], registrable: Callable[[str], str]
+) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    names = [("sender", sender), ("helo", helo), *(("reverse", domain_key(name)) for name in reverse)]
+    found: dict[str, dict[str, None]] = {}
     for subject, name in names:
-        domain = asked_domain(name, site.registrable)
-        if domain and name not in site.names and site.domains.isdisjoint((name, domain)):
-            found.setdefault(domain, []).append(subject)
-    return found
+        domain = asked_domain(name, registrable)
+        if domain:
+            found.setdefault(domain, {})[subject] = None
+    return tuple((domain, tuple(subjects)) for domain, subjects in found.items())
 
 
-def _takes(zone: Zone, subjects: Iterable[str]) -> bool:
-    takes = {"sender": zone.sender, "helo": zone.helo, "reverse": zone.reverse}
-    return any(takes[subject] for subject in subjects)
+@lru_cache(maxsize=1000)
+def _zones(knobs: DomainListingsKnobs, subjects: tuple[str, ...]) -> tuple[Zone, ...]:
+    """Return the lists that may be asked about one of these subjects."""
+    return tuple(zone for zone in knobs.zones if any(getattr(zone, subject) for subject in subjects))
 
 
 def examine(envelope: Envelope, facts: Facts, knobs: DomainListingsKnobs) -> Iterator[Finding]:
     """Find the heaviest listing of each owner's block lists, and the most trusting one of its allow lists."""
     heaviest: dict[tuple[str, ZoneKind], Finding] = {}
-    for domain, subjects in _domains(envelope, facts).items():
-        for zone in knobs.zones:
-            finding = _listed(zone, domain, subjects, facts, knobs) if _takes(zone, subjects) else None
+    for domain, subjects in _domains(envelope, facts):
+        for zone in _zones(knobs, subjects):
+            finding = _listed(zone, domain, subjects, facts, knobs)
             best = heaviest.get((zone.owner, zone.kind))
             if finding is not None and (best is None or abs(finding.score) > abs(best.score)):
                 heaviest[zone.owner, zone.kind] = finding
@@ -106,7 +118,7 @@ def _listed(
     code = max(zone.entries(fact.data), key=lambda entry: abs(weight_of(entry, knobs.weights)), default=None)
     if code is None:
         return None
-    who = ", ".join(dict.fromkeys(_SAID[subject] for subject in subjects))
+    who = ", ".join(_SAID[subject] for subject in subjects)
     why = f"{domain} ({who}) is listed by {zone.name} ({code.meaning})"
     knob = f"domain_listings.weights.{code.symbol}" if code.symbol in knobs.weights else f"zones.{code.symbol}"
     return Finding(code.symbol, Origin.ENVELOPE, weight_of(code, knobs.weights), why, knob, question)
