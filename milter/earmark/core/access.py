@@ -131,10 +131,14 @@ def entries_in(lines: Sequence[str]) -> list[Entry]:
     return [entry for entry in map(read_entry, lines) if entry is not None]
 
 
+_WORDS = {Kind.REVERSE: "reverse name", Kind.HELO: "HELO", Kind.DOMAIN: "sender domain"}
+
+
 def description(entry: Entry) -> str:
-    """Return the entry in a few words, printable: neither who made it nor their note, since refusals quote it."""
-    scope = f"for {entry.scope}" if entry.scope else "for everybody"
-    return printable(f"{entry.verb} {entry.kind} {entry.subject} {scope}")
+    """Return what the entry says, printable: neither who made it nor their note, since refusals quote it."""
+    word = _WORDS.get(entry.kind, entry.kind.value)
+    done = "allowed" if entry.verb is Verb.ALLOW else "denied"
+    return printable(f"{word} {entry.subject} is {done} for {entry.scope or 'everybody'}")
 
 
 def precedence(entry: Entry) -> tuple[int, bool, int, int, str, str]:

@@ -34,9 +34,8 @@ class AccessIndex:
         self._rows[key] = (*self._rows.get(key, ()), _row(entry))
         self._scopes.add(entry.scope)
         if entry.kind is Kind.REVERSE:
-            other = self._reverse.setdefault((entry.scope, entry.verb), entry)
-            if other.expires and (not entry.expires or entry.expires > other.expires):
-                self._reverse[entry.scope, entry.verb] = entry
+            other = self._reverse.get((entry.scope, entry.verb), entry)
+            self._reverse[entry.scope, entry.verb] = min(other, entry, key=_brevity)
 
     def _place(self, entry: Entry) -> str:
         if entry.kind is not Kind.CLIENT:
@@ -81,6 +80,11 @@ def _row(entry: Entry) -> _Row:
     """Return the entry as a plain tuple of texts and numbers, which the garbage collector leaves alone."""
     verb, kind, *rest = entry
     return (verb.value, kind.value, *rest)
+
+
+def _brevity(entry: Entry) -> tuple[bool, int, str]:
+    """Return what to sort entries by, the one that holds longest first."""
+    return entry.expires > 0, -entry.expires, entry.subject
 
 
 def _place_of_network(version: int, number: int, length: int) -> str:
