@@ -39,7 +39,12 @@ def redis() -> Iterator[Redis]:
 
 async def lost(store: Observed) -> str:
     """Have the store found gone; return why."""
-    await until(lambda: (store.state.do(Attempt(TRIPLET, AT)), "store_lost" in store.told())[1])
+
+    def is_lost() -> bool:
+        store.state.do(Attempt(TRIPLET, AT))
+        return "store_lost" in store.told()
+
+    await until(is_lost)
     return str(store.events()[0]["why"])
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import time
 import tomllib
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -105,7 +106,8 @@ async def judge(case: dict[str, Any]) -> tuple[list[str], set[str]]:
     told: list[Judged] = []
     world = World(case)
     policies = _policies(tuple(sorted(case.get("files", {}).items())))
-    engine = Engine(policies, world, "GEN", told.append, budget=0.01, new_id=lambda: "0123456789AB")
+    at = case.get("at", time.time())
+    engine = Engine(policies, world, "GEN", told.append, budget=0.01, clock=lambda: at, new_id=lambda: "0123456789AB")
     session = engine.session()
     session.connect(Client(case["client"]))
     if "helo" in case:

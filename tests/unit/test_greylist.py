@@ -60,17 +60,17 @@ def test_it_is_off_unless_switched_on() -> None:
 def test_who_was_never_seen_has_to_come_back_and_is_told_when() -> None:
     (finding,) = found(facts())
     assert (finding.name, finding.score, finding.defer_at) == ("GREYLISTED", 0, KNOBS.from_score)
-    assert finding.why == "not seen before: come back in 5 minutes"
+    assert finding.why == "greylisted, not seen before: come back in 5 minutes"
     assert finding.question == TRIPLET
 
 
 @pytest.mark.parametrize(
     ("ago", "why"),
     [
-        (0, "first seen 0 seconds ago: come back in 5 minutes"),
-        (90.5, "first seen 91 seconds ago: come back in 4 minutes"),
-        (121, "first seen 3 minutes ago: come back in 3 minutes"),
-        (299.5, "first seen 5 minutes ago: come back in 1 second"),
+        (0, "greylisted, first seen 0 seconds ago: come back in 5 minutes"),
+        (90.5, "greylisted, first seen 91 seconds ago: come back in 4 minutes"),
+        (121, "greylisted, first seen 3 minutes ago: come back in 3 minutes"),
+        (299.5, "greylisted, first seen 5 minutes ago: come back in 1 second"),
     ],
 )
 def test_who_comes_back_too_early_is_told_how_long_it_still_is(ago: float, why: str) -> None:

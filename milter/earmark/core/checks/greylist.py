@@ -99,13 +99,13 @@ def examine(envelope: Envelope, facts: Facts, knobs: GreylistKnobs) -> Iterator[
         return
     fact = facts.get(known, UNKNOWN)
     if fact.status is Status.NONE:
-        why = f"not seen before: come back in {_span(knobs.wait_seconds)}"
+        why = f"greylisted, not seen before: come back in {_span(knobs.wait_seconds)}"
         yield _greylisted(why, known, knobs)
     elif fact.status is Status.FAIL:
         first, told = fact.data
         waited = envelope.at - float(first)
         if waited < knobs.wait_seconds:
-            why = f"first seen {_span(waited)} ago: come back in {_span(knobs.wait_seconds - waited)}"
+            why = f"greylisted, first seen {_span(waited)} ago: come back in {_span(knobs.wait_seconds - waited)}"
             yield _greylisted(why, known, knobs)
         else:
             why = f"came back {_span(waited)} after the first attempt" + (f", verdict {told}" if told else "")

@@ -33,6 +33,9 @@ NO_LIMIT = Limit("")
 ALWAYS = Points(-1_000_000)
 """No refuse score is below this."""
 
+BUCKETS = ("client", "network", "sender", "recipient", "user")
+"""What can be limited; also the names of the limits' knobs."""
+
 _LONGEST_KEY = 320
 
 
@@ -63,14 +66,13 @@ def limits_of(envelope: Envelope, knobs: RatesKnobs) -> Iterator[Taking]:
     """
     if envelope.sender.is_null:
         return
+    limits = (knobs.client, knobs.network, knobs.sender, knobs.recipient, knobs.user)
+    if not any(limits):
+        return
     address = "" if envelope.exempt else envelope.client.address
-    for bucket, limit, key in (
-        ("client", knobs.client, address),
-        ("network", knobs.network, address and network_of(address)),
-        ("sender", knobs.sender, envelope.sender.domain),
-        ("recipient", knobs.recipient, _mailbox(envelope)),
-        ("user", knobs.user, envelope.user),
-    ):
+    network = network_of(address) if address else ""
+    keys = (address, network, envelope.sender.domain, _mailbox(envelope), envelope.user)
+    for bucket, limit, key in zip(BUCKETS, limits, keys, strict=True):
         if limit and key:
             yield Taking(bucket, key[:_LONGEST_KEY], limit)
 
