@@ -93,7 +93,8 @@ AUTHENTICATION = AuthenticationKnobs(
 )
 
 # off in most tests, as they are shipped
-LIMITS = RatesKnobs(*([Limit("30/60")] * 5), score=Points(75))
+LIMIT = Limit("30/60")
+LIMITS = RatesKnobs(client=LIMIT, network=LIMIT, sender=LIMIT, recipient=LIMIT, user=LIMIT, score=Points(75))
 GREYLISTING = GreylistKnobs(enabled=True, from_score=Points(200))
 
 
