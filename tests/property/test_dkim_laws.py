@@ -3,6 +3,7 @@
 import base64
 import re
 from collections.abc import Callable
+from typing import Any
 
 from dkim.canonicalization import CanonicalizationPolicy
 from hypothesis import given
@@ -14,7 +15,7 @@ from earmark.clients.dkim.verify import Body, Message, judge_key
 from earmark.core.authentication import read_signature, signature_text
 from earmark.core.evidence import Fact, Status
 from earmark.core.mail import Header
-from fakes.signing import public_key
+from fakes.signing import content_of, public_key, sealed, sealed_again
 
 _pieces = st.sampled_from(
     [b"a", b"bc", b" ", b"  ", b"\t", b"\r\n", b"\r\n\r\n", b"\n", b"\r", b"=20", b"\xff", b"\x00"]
@@ -92,6 +93,26 @@ def test_the_verifier_answers_whatever_the_fields_say_and_passes_nothing(value: 
     message = Message(headers, Body(body), public_key("s2048"))
     assert message.signature(0).status not in {Status.PASS, Status.TEMPERROR}
     assert message.chain().status in {Status.FAIL, Status.NONE}
+
+
+class Asked(dict[bytes, bytes]):
+    """Keys that note how often they are asked for."""
+
+    times = 0
+
+    def get(self, name: bytes, default: Any = None) -> Any:
+        self.times += 1
+        return super().get(name, default)
+
+
+def test_of_a_chain_every_seal_is_verified_and_the_newest_message_signature_alone() -> None:
+    content = content_of(sealed_again(sealed_again(sealed(), domain="example.org"), domain="example.org"))
+    keys = Asked(public_key("s2048"))
+    answer = Message(
+        [(name, crlf(value)) for name, value in content.headers], Body(b"".join(content.body())), keys
+    ).chain()
+    assert answer.domains == ("example.org",) * 3
+    assert keys.times == 1 + 3
 
 
 def test_a_key_made_to_be_slow_is_not_computed_with() -> None:

@@ -145,6 +145,8 @@ CHANGED = "the signature does not match: a signed field was changed"
         (retagged(signed(), "b", "AAAA"), FAIL, CHANGED),
         (signed().replace(b"Subject: a  letter", b"Subject: a bill"), FAIL, CHANGED),
         (signed().replace(b"To: bob", b"From: eve@example.net\r\nTo: bob"), FAIL, CHANGED),
+        (retagged(signed(), "b", "AA" + " \r\n" * 200 + " =="), NEUTRAL, "the field has more than 256 spaces in a row"),
+        (retagged(signed(), "n", "x" * 9000), NEUTRAL, "the field has more than 8192 bytes"),
         (b"DKIM-Signature:\r\n" + MESSAGE, NEUTRAL, "the field is no list of tags"),
         (b"DKIM-Signature: a=b; a=c\r\n" + MESSAGE, NEUTRAL, "the tag a= stands there twice"),
     ],

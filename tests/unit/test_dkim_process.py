@@ -18,7 +18,6 @@ from fakes.signing import MESSAGE, content_of, signed, verdict_on, zone
 from fakes.waiting import until
 
 REQUEST = Request((0,), {}, (), 0)
-TESTS = Path(__file__).parents[1]
 SPEAKS = "import socket; line = socket.socket(fileno=0); line.recv(1); line.sendall({reply!r}); line.recv(1 << 20)"
 
 
@@ -275,29 +274,23 @@ async def test_the_child_is_confined(make: Callable[..., Dkim]) -> None:
     assert child_of(dkim) == pid
 
 
-async def test_even_a_child_that_hangs_ends_with_its_worker() -> None:
-    code = (
-        "import asyncio, os, signal, sys\n"
-        "from fakes.signing import signed, verdict_on, zone\n"
-        "from earmark.clients.dkim import Dkim\n"
-        "async def main():\n"
-        "    dkim = Dkim(zone(), deadline=60)\n"
-        "    await verdict_on(dkim, signed())\n"
-        "    os.kill(dkim._verifier._process.pid, signal.SIGSTOP)\n"
-        "    print(dkim._verifier._process.pid, flush=True)\n"
-        "    await asyncio.sleep(600)\n"
-        "asyncio.run(main())\n"
+async def test_even_a_child_that_computes_for_ever_ends_with_its_worker() -> None:
+    child = (
+        "import os; from earmark.clients.dkim.verifier import _confine; _confine(); print(os.getpid(), flush=True)\n"
     )
-    environment = {**os.environ, "PYTHONPATH": str(TESTS)}
-    worker = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", code, stdout=asyncio.subprocess.PIPE, env=environment
-    )
+    child += "while True: pass\n"
+    parent = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"
+    worker = await asyncio.create_subprocess_exec(sys.executable, "-c", parent, stdout=asyncio.subprocess.PIPE)
     assert worker.stdout is not None
     pid = int(await worker.stdout.readline())
-    assert state_of(pid)
-    worker.kill()
-    await worker.wait()
-    await until(lambda: state_of(pid) in {"", "Z"})
+    try:
+        assert state_of(pid)
+        worker.kill()
+        await until(lambda: state_of(pid) in {"", "Z"})
+    finally:
+        if state_of(pid):
+            os.kill(pid, signal.SIGKILL)
+        await worker.wait()  # for the end of its output too, which the child holds
 
 
 def test_the_loop_of_the_service_serves_as_well() -> None:
