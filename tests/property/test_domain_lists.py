@@ -7,6 +7,9 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from earmark.clients.dns import Done
+from earmark.clients.offline import ZoneFile
+from earmark.clients.zones import Zones
 from earmark.config.suffixes import registrable
 from earmark.core.checks.domain_listings import DomainListingsKnobs, wants
 from earmark.core.evidence import DomainListing, Fact, Facts, ReverseName, Status
@@ -58,6 +61,27 @@ def test_no_list_of_names_is_ever_asked_about_an_address(
         if isinstance(question, DomainListing):
             assert not is_address(question.domain), question
             assert dnsxl.labels(f"{question.domain}.{question.zone}")
+
+
+class Overheard(ZoneFile):
+    """Knows nothing, and notes which names it is asked for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[str] = []
+
+    def lookup_question(self, asked: bytes, done: Done, *, give_up: float = 5.0) -> None:
+        self.asked.append(dnsxl.read_question(asked)[0])
+        super().lookup_question(asked, done, give_up=give_up)
+
+
+@given(addresses.map(domain_key).filter(is_address).filter(lambda name: not name.endswith(".arpa")))
+def test_even_when_asked_the_client_sends_no_query_for_an_address(name: str) -> None:
+    overheard = Overheard()
+    answers: list[Fact] = []
+    Zones(overheard, NAME_ZONES).ask(DomainListing("names.example", name), lambda _, fact: answers.append(fact))
+    assert [fact.status for fact in answers] == [Status.TEMPERROR]
+    assert overheard.asked == []
 
 
 @given(hostile.map(domain_key))
