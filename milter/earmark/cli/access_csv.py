@@ -93,16 +93,18 @@ def _header(file: str, number: int, line: str, problems: list[Problem]) -> list[
     names: list[str] = []
     before = len(problems)
     try:
-        for column, text in _fields(line):
-            name = text.strip().lower()
-            if name not in COLUMNS:
-                reason = f"no such column{did_you_mean(name, COLUMNS)}; there are {', '.join(COLUMNS)}"
-                problems.append(Problem(file, number, column, quoted(name), reason))
-            elif name in names:
-                problems.append(Problem(file, number, column, name, "a column that was there before"))
-            names.append(name)
+        fields = list(_fields(line)) if line else []
     except _FieldError as error:
         problems.append(Problem(file, number, error.column, "line", str(error)))
+        return []
+    for column, text in fields:
+        name = text.strip().lower()
+        if name not in COLUMNS:
+            reason = f"no such column{did_you_mean(name, COLUMNS) or '; there are ' + ', '.join(COLUMNS)}"
+            problems.append(Problem(file, number, column, quoted(name), reason))
+        elif name in names:
+            problems.append(Problem(file, number, column, name, "a column that was there before"))
+        names.append(name)
     if len(problems) == before and "subject" not in names:
         problems.append(Problem(file, number, 1, "subject", "missing: the first line must name the columns"))
     return names if len(problems) == before else []
