@@ -15,6 +15,7 @@ from e2e_lab.counting import BUCKET as SHARED_BUCKET
 from e2e_lab.counting import TRIPLET as SHARED_TRIPLET
 from e2e_lab.processes import free_port
 from e2e_lab.redis import Redis, Watched
+from earmark.config.files import copy_shipped
 from earmark.core.effects import Attempt, Passed
 from earmark.core.evidence import Status, question_text
 from fakes.resp import LOADING, NOISE, resp_server
@@ -271,3 +272,34 @@ async def test_two_processes_on_one_store_count_once(tmp_path: Path, redis: Redi
         first = await store.ask(SHARED_TRIPLET)
         assert first.status is Status.FAIL
         assert first.data in {(repr(now + 80), "ID80"), (repr(now + 90), "ID90")}
+
+
+def greylist(config: Path, *words: str) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "earmark", "greylist", *words, "--config", str(config)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+async def test_the_command_shows_and_clears_what_stands_in_redis(tmp_path: Path) -> None:
+    server = Redis("requirepass right-secret")
+    secret = tmp_path / "password"
+    secret.write_text("right-secret\n")
+    secret.chmod(0o600)
+    config = tmp_path / "config"
+    copy_shipped(config)
+    with (config / "policies" / "server.toml").open("a") as file:
+        file.write(f'url = "{server.url}"\npassword_file = "{secret}"\n')
+    try:
+        async with observed(tmp_path, server.url, "right-secret") as store:
+            store.state.do(Attempt(TRIPLET, AT, id="ONE"))
+        shown = await asyncio.to_thread(greylist, config, "show", "example.net")
+        assert "192.0.2.0/24 example.net example.org" in shown.stdout, shown.stderr
+        assert "first by verdict ONE" in shown.stdout
+        assert (await asyncio.to_thread(greylist, config, "clear", "--all")).stdout == "1 forgotten\n"
+        assert (await asyncio.to_thread(greylist, config, "list")).stdout == "0 waiting, 0 passed\n"
+        server.kill()
+        gone = await asyncio.to_thread(greylist, config, "list")
+        assert gone.returncode == 1
+        assert server.url in gone.stderr
+        assert "secret" not in gone.stderr
+    finally:
+        server.stop()

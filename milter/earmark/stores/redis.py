@@ -7,7 +7,7 @@ the store can be written again.
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -214,7 +214,7 @@ async def triplets(url: str, password: str) -> list[Triplet]:
     return found
 
 
-async def forget(url: str, password: str, several: list[Triplet]) -> None:
+async def forget(url: str, password: str, several: Sequence[Triplet]) -> None:
     """Forget these triplets. Raises OSError."""
     sentinel, redis = connect(url, password)
     try:

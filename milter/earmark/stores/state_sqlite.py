@@ -6,7 +6,7 @@ gain nothing. Another process may hold the lock for 50 ms; then the store counts
 
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -198,7 +198,7 @@ def triplets(path: Path) -> list[Triplet]:
     return [Triplet(*row) for row in rows]
 
 
-def forget(path: Path, log: Log, several: list[Triplet]) -> None:
+def forget(path: Path, log: Log, several: Sequence[Triplet]) -> None:
     """Forget these triplets. Raises StoreError."""
     try:
         connection = open_for_writing(path, log, STATE._replace(busy=5.0))

@@ -1,0 +1,204 @@
+"""`earmark greylist`: who is waiting, who passed, and who keeps coming (docs/greylisting.md)."""
+
+import sys
+from collections.abc import Iterable, Sequence
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+from earmark.cli.serve import ConfigOption, JsonOption, StateOption
+from earmark.core.text import printable
+
+if TYPE_CHECKING:
+    from earmark.stores.triplets import Triplet
+
+WhoArgument = Annotated[
+    str,
+    typer.Argument(metavar="WHO", help="A domain, a network, or an address of one.", show_default=False),
+]
+_WRONG_USE = 2
+
+
+class Which(StrEnum):
+    """Which triplets are listed."""
+
+    ALL = "all"
+    WAITING = "waiting"
+    PASSED = "passed"
+    TOP = "top"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the family."""
+    family = typer.Typer(help="Show and change what greylisting remembers.", no_args_is_help=True)
+    family.command("list")(list_)
+    family.command()(show)
+    family.command()(clear)
+    app.add_typer(family, name="greylist")
+
+
+def list_(
+    which: Annotated[Which, typer.Argument(help="top: who was told to come back most often.")] = Which.ALL,
+    *,
+    limit: Annotated[int, typer.Option(min=1, help="How many at most.")] = 50,
+    config: ConfigOption = None,
+    state: StateOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List triplets, the last seen first."""
+    known = _Store(config, state).triplets()
+    chosen = [one for one in known if which in (Which.ALL, Which.TOP) or bool(one.passed) is (which is Which.PASSED)]
+    chosen.sort(key=lambda one: (-one.tries if which is Which.TOP else 0, -one.last))
+    if as_json:
+        _print_json(chosen[:limit])
+        return
+    passed = sum(bool(one.passed) for one in known)
+    print(f"{len(known) - passed} waiting, {passed} passed")
+    _print_columns([_HEAD, *map(_columns, chosen[:limit])] if chosen else [])
+
+
+def show(
+    who: WhoArgument, *, config: ConfigOption = None, state: StateOption = None, as_json: JsonOption = False
+) -> None:
+    """Show all that is remembered of an origin, a sender or a recipient. Exit status 1 where that is nothing."""
+    found = _matching(_Store(config, state).triplets(), who)
+    if as_json:
+        _print_json(found)
+    elif not found:
+        print(f"nothing is remembered of {printable(who)}")
+    else:
+        _print_told(found)
+    raise typer.Exit(0 if found else 1)
+
+
+def clear(
+    who: WhoArgument = "",
+    *,
+    everything: Annotated[bool, typer.Option("--all", help="Forget all triplets.")] = False,
+    config: ConfigOption = None,
+    state: StateOption = None,
+) -> None:
+    """Forget triplets: who comes again has to wait again."""
+    if bool(who) is everything:
+        _fail("say who is to be forgotten, or --all", _WRONG_USE)
+    store = _Store(config, state)
+    found = store.triplets() if everything else _matching(store.triplets(), who)
+    store.forget(found)
+    print(f"{len(found)} forgotten")
+
+
+class _Store:
+    """The store that the configuration names: a file, or a Redis."""
+
+    def __init__(self, config: ConfigOption, state: StateOption) -> None:
+        from earmark.config import ConfigError, find_directory, load, store_password
+        from earmark.stores.state_sqlite import FILE_NAME
+
+        self._url = self._password = ""
+        try:
+            if state is None:
+                generation = load(find_directory(config))
+                state, self._url = generation.server.state, generation.server.store.url
+                self._password, problems = store_password(generation)
+                if problems:
+                    _fail("\n".join(map(str, problems)))
+        except ConfigError as error:
+            _fail("\n".join(map(str, error.problems)))
+        self._path = state / FILE_NAME
+
+    def triplets(self) -> "list[Triplet]":
+        """Return all of them."""
+        import asyncio
+
+        from earmark.stores.sqlite import StoreError
+
+        try:
+            if self._url:
+                from earmark.stores import redis
+
+                return asyncio.run(redis.triplets(self._url, self._password))
+            from earmark.stores import state_sqlite
+
+            return state_sqlite.triplets(self._path) if self._path.exists() else []
+        except (StoreError, OSError) as error:
+            _fail(str(error))
+
+    def forget(self, several: "Sequence[Triplet]") -> None:
+        """Forget some of them."""
+        import asyncio
+
+        from earmark.log import Log
+        from earmark.stores.sqlite import StoreError
+
+        try:
+            if self._url:
+                from earmark.stores import redis
+
+                asyncio.run(redis.forget(self._url, self._password, several))
+            elif several:
+                from earmark.stores import state_sqlite
+
+                state_sqlite.forget(self._path, Log(sys.stderr.buffer), several)
+        except (StoreError, OSError) as error:
+            _fail(str(error))
+
+
+def _fail(why: str, status: int = 1) -> NoReturn:
+    print(why, file=sys.stderr)
+    raise typer.Exit(status)
+
+
+def _matching(known: "Iterable[Triplet]", who: str) -> "list[Triplet]":
+    from earmark.core.mail import domain_key, parse_address_text
+    from earmark.core.networks import network_of
+
+    address = parse_address_text(who)
+    names = {who, domain_key(who), network_of(address) if address else who}
+    return [one for one in known if not names.isdisjoint((one.origin, one.sender, one.recipient))]
+
+
+_HEAD = ("origin", "sender", "recipient", "first", "last", "tries", "passed", "first verdict")
+
+
+def _columns(one: "Triplet") -> tuple[str, ...]:
+    return (
+        printable(one.origin, 60),
+        printable(one.sender, 60) or "(none)",
+        printable(one.recipient, 60),
+        _when(one.first),
+        _when(one.last),
+        str(one.tries),
+        str(one.times),
+        one.id or "-",
+    )
+
+
+def _print_columns(rows: Sequence[Sequence[str]]) -> None:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def _print_told(found: "Iterable[Triplet]") -> None:
+    for one in found:
+        print(printable(f"{one.origin} {one.sender or '(none)'} {one.recipient}", 800))
+        if one.tries:
+            verdict = f", first by verdict {one.id}" if one.id else ""
+            print(f"  first seen {_when(one.first)}; told to come back {one.tries} times{verdict}")
+        if one.passed:
+            print(f"  first let through {_when(one.passed)}; noted as passing {one.times} times")
+        print(f"  last seen {_when(one.last)}; forgotten {_when(one.until)}")
+
+
+def _when(at: float) -> str:
+    from datetime import datetime
+
+    return datetime.fromtimestamp(at).astimezone().isoformat(sep=" ", timespec="seconds")
+
+
+def _print_json(several: "Iterable[Triplet]") -> None:
+    import json
+
+    told: dict[str, Any] = {"v": 1, "triplets": [one._asdict() for one in several]}
+    print(json.dumps(told, indent=2))
