@@ -1,4 +1,8 @@
-"""The second opinion: what another set of policies says of a transaction that has ended. Nobody waits for it."""
+"""The second opinion: what another set of policies says of a transaction that has ended (docs/shadow.md).
+
+Nobody waits for it: each step is a turn of the event loop of its own, so that neither the time that it takes nor a
+fault of ours in it reaches a session or a client.
+"""
 
 import asyncio
 from collections.abc import Callable
@@ -15,6 +19,7 @@ from earmark.core.record import Judged, Shadowed
 if TYPE_CHECKING:
     from earmark.engine.engine import Answers
 
+_NOT_IN_TIME = Fact(Status.TEMPERROR, why="no answer in time")
 _NOT_ASKED = (Signatures, ArcChain, Greylisting, Taking)
 """The body is gone by now, and what counts or waits must not count or wait twice."""
 
@@ -29,13 +34,16 @@ class Shadow:
         generation: str,
         done: Callable[["Shadow", Judged], None],
     ) -> None:
-        """`done` gets the transaction with what the shadow says; it is called once."""
-        self._judged = judged
+        """`done` gets the transaction with what the shadow says, or without it where we failed; it is called once.
+
+        The session goes on to change its facts and its envelope, so they are copied.
+        """
+        txn = replace(judged.txn, envelope=replace(judged.txn.envelope))
+        self._judged = judged = replace(judged, txn=txn, facts=dict(judged.facts))
         self._policies = policies
         self._generation = generation
         self._done = done
-        envelope = replace(judged.txn.envelope, site=policies.site)
-        self._txn = Transaction(envelope, judged.txn.message)
+        self._txn = Transaction(replace(txn.envelope, site=policies.site), txn.message)
         self._own: dict[Question, Fact] = {}
         self._pending: set[Question] = set()
         self._rounds = 0
@@ -45,21 +53,21 @@ class Shadow:
     def judge(self, world: "Answers", budget: float) -> None:
         """Ask, round after round, what is missing; judge when all is there or `budget` seconds have passed."""
         self._world = world
-        self._ask_more()
-        if not self._over:
-            self._timer = asyncio.get_running_loop().call_later(budget, self.give_up)
+        self._loop = asyncio.get_running_loop()
+        self._timer = self._loop.call_later(budget, self.give_up)
+        self._loop.call_soon(self._ask_more)
 
     def _ask_more(self) -> None:
-        while missing := self._missing():
-            self._rounds += 1
-            if self._rounds > MAX_ROUNDS:
-                break
-            self._pending.update(missing)
-            for question in missing:
-                self._world.ask(question, self._deliver)
-            if self._pending:
-                return
-        self.give_up()
+        if self._over:
+            return
+        self._rounds += 1
+        missing = self._missing()
+        if not missing or self._rounds > MAX_ROUNDS:
+            self.give_up()
+            return
+        self._pending.update(missing)
+        for question in missing:
+            self._world.ask(question, self._deliver)
 
     def _missing(self) -> list[Question]:
         known = {**self._own, **self._judged.facts}
@@ -81,8 +89,8 @@ class Shadow:
             return
         self._own[question] = fact
         self._pending.discard(question)
-        if not self._pending and not self._over:
-            self._ask_more()
+        if not self._pending:
+            self._loop.call_soon(self._ask_more)
 
     def give_up(self) -> None:
         """Judge with what is known now."""
@@ -93,7 +101,17 @@ class Shadow:
             self._timer.cancel()
         self._pending.clear()
         judged = self._judged
+        try:
+            judged = replace(judged, shadow=self._judge())
+        except Exception as error:  # noqa: BLE001 - told to the loop; the record itself must not be lost with it
+            self._loop.call_exception_handler({"message": "the shadow cannot judge", "exception": error})
+        self._done(self, judged)
+
+    def _judge(self) -> Shadowed:
+        while missing := self._missing():
+            self._own.update(dict.fromkeys(missing, _NOT_IN_TIME))
+        judged = self._judged
         facts = {**self._own, **judged.facts}
         paths = [address for address, _, _ in judged.recipients]
         recipients, _ = judge_all(self._txn, facts, self._policies, paths, judged.id, ended=judged.ended)
-        self._done(self, replace(judged, shadow=Shadowed(self._generation, recipients, self._own)))
+        return Shadowed(self._generation, recipients, self._own)

@@ -43,8 +43,13 @@ def wants(envelope: Envelope, _facts: Facts, knobs: ClientKnobs) -> Iterable[Que
 
 
 def examine(envelope: Envelope, facts: Facts, knobs: ClientKnobs) -> Iterator[Finding]:
-    """Find a missing, an unconfirmed and a generic name. A look-up that failed finds nothing."""
+    """Find a missing, an unconfirmed and a generic name. A look-up that failed finds nothing.
+
+    So does an address that is nobody's: where its name is known, another check of some recipient's has asked for it.
+    """
     address = envelope.client.address
+    if not is_public(address):
+        return
     question = ReverseName(address)
     fact = facts.get(question, UNKNOWN)
     origin = Origin.CONNECTION
