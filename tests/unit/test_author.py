@@ -79,6 +79,7 @@ HOSTILE: dict[str, Fields] = {
     "two at signs": [(b"From", b" <bob@example.org@example.net>")],
     "a group": [(b"From", b" Friends: bob@example.org, mallory@example.net;")],
     "a group of one": [(b"From", b" Friends: bob@example.org;")],
+    "a group without end": [(b"From", b" Friends:bob@example.org")],
     "an empty group": [(b"From", b" undisclosed:;")],
     "a NUL": [(b"From", b" bob@example.org\x00.example.net")],
     "a CR": [(b"From", b" bob@example.org\rFrom: mallory@example.net")],

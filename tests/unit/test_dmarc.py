@@ -49,7 +49,7 @@ def evaluated(world: World, *identifiers: Identifier) -> Result:
 @pytest.mark.parametrize("identifier", [dkim(AUTHOR), spf(AUTHOR), dkim("example.com"), spf("example.com")])
 def test_the_author_itself_and_its_organization_are_aligned_without_a_question(identifier: Identifier) -> None:
     world = World(HERE)
-    assert evaluated(world, dkim("example.net"), identifier).status is PASS
+    assert evaluated(world, dkim("example.net"), dkim("news.example.com"), identifier).status is PASS
     assert world.asked == [DmarcRecords(AUTHOR)]
 
 

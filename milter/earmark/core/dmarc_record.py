@@ -111,7 +111,7 @@ def organizational_domain(domain: str, records: Sequence[Published]) -> str:
     for name, record in records:
         if record.psd == "n":
             return name
-        if record.psd == "y" and name != domain:
+        if record.psd == "y":  # where that is the domain itself, so is what is cut out here
             below = name.count(".") + 2
             return ".".join(domain.split(".")[-below:])
     return records[-1][0] if records else domain
