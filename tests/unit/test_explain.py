@@ -235,3 +235,15 @@ def test_the_explanation_has_the_fields_of_its_schema() -> None:
         "findings", "unknown", "flips",
     ]  # fmt: skip
     assert explained["recipients"][0]["findings"][0]["evidence"]["age"] == 5.0
+
+
+def test_how_a_result_of_spf_came_about_is_told_one_step_a_line(place: Path) -> None:
+    (place / "zone.txt").write_text(ZONE + 'a.example. TXT "v=spf1 a:mail.example.net -all"\n')
+    result = of_file(place, "--ip", "192.0.2.9", "--from", "x@a.example", "--rcpt", "u@example.org")
+    assert result.exit_code == 0, result.output
+    told = [line.strip() for line in result.output.splitlines()]
+    at = told.index("a.example: v=spf1 a:mail.example.net -all")
+    assert told[at + 1 : at + 3] == [
+        "a.example: a:mail.example.net: no match (mail.example.net)",
+        "a.example: -all: fail",
+    ]

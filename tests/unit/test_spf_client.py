@@ -116,6 +116,33 @@ async def test_what_is_no_domain_has_no_result_and_is_not_asked(domain: str) -> 
     assert (fact.status, fact.ttl, lookups.asked) == (Status.NONE, 60, [])
 
 
+POINTERS = """
+    7.2.0.192.in-addr.arpa PTR mail.other.example
+    7.2.0.192.in-addr.arpa PTR mail.notb.example
+    7.2.0.192.in-addr.arpa PTR {}
+    mail.other.example A 192.0.2.7
+    mail.notb.example A 192.0.2.7
+    mail.b.example A 192.0.2.7
+    b.example A 192.0.2.7
+    b.example TXT "v=spf1 exists:%{{p}}.x.example exists:%{{p}}.y.example ptr ~all"
+    a.example TXT "v=spf1 ptr:tb.example ptr:r.example redirect=b.example"
+    {}.x.example A 127.0.0.2
+"""
+
+
+@pytest.mark.parametrize("name", ["b.example", "mail.b.example"])
+async def test_the_macro_p_is_the_domain_itself_or_a_name_below_it(name: str) -> None:
+    fact = await check(POINTERS.format(name, name))
+    assert (fact.status, fact.why) == (Status.PASS, "exists:%{p}.x.example of b.example")
+    assert (await check(POINTERS.format("nobody.example", "mail.other.example"))).why.startswith("exists:%{p}.x")
+
+
+async def test_the_clients_names_are_asked_for_once() -> None:
+    lookups = CountedLookups(POINTERS.format("mail.b.example", "nobody"))
+    assert (await ask(Spf(lookups), question())).why == "ptr of b.example"
+    assert [rtype for _, rtype in lookups.asked].count("PTR") == 1
+
+
 async def test_what_is_no_address_is_unknown() -> None:
     fact = await check("", question(address="nobody"))
     assert (fact.status, fact.why) == (Status.TEMPERROR, "not an address")
@@ -164,6 +191,11 @@ async def test_it_is_good_for_as_long_as_the_shortest_of_its_look_ups() -> None:
         assert 60 <= fact.ttl <= 300
         assert fact.source == server.address
         resolver.close()
+
+
+async def test_a_result_that_a_failed_look_up_has_a_part_in_is_soon_looked_up_again() -> None:
+    fact = await check('a.example TXT "v=spf1 ptr -all"\n7.2.0.192.in-addr.arpa TIMEOUT')
+    assert (fact.status, fact.ttl) == (Status.FAIL, 60)
 
 
 async def test_a_check_that_two_ask_for_at_once_is_made_once_and_remembered() -> None:

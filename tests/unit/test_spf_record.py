@@ -133,5 +133,14 @@ def test_a_long_name_loses_labels_on_the_left(count: int) -> None:
     assert not left or (left.endswith(".") and len(made) + len(left[:-1].rpartition(".")[2]) + 1 > 253)
 
 
+@pytest.mark.parametrize("size", range(225, 260))
+def test_a_name_loses_no_more_than_it_must(size: int) -> None:
+    whole = "ab." + "c" * size + ".d.example"
+    made = expand_name(parse_domain_spec("%{l}." + "c" * size + ".%{d}"), {"l": "ab", "d": "d.example"})
+    assert made == next(name for name in (whole, whole[3:], "d.example") if len(name) <= 253)
+    joined = expand_name(parse_domain_spec("%{l}" + "c" * size + ".d.example."), {"l": "ab"})
+    assert joined == next(name for name in ("ab" + whole[3:], "d.example") if len(name) <= 253)
+
+
 def test_a_name_that_is_one_long_label_is_no_name() -> None:
     assert expand_name(parse_domain_spec("%{l}"), {"l": "a" * 300}) == ""

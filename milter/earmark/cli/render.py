@@ -71,11 +71,13 @@ def _finding(found: dict[str, Any]) -> Iterator[Line]:
     yield Line(f"  {found['score']:+.2f} {found['name']} ({found['origin']}{late}): {found['why']}")
     if found["evidence"]:
         yield Line(f"        {found['question']}: {_evidence(found['evidence'])}", "dim")
+        yield from (Line(f"          {step}", "dim") for step in found["evidence"]["data"] if " " in step)
     yield Line(f"        weight {found['knob']} set by {found['set_by'] or 'the program'}", "dim")
 
 
 def _evidence(fact: dict[str, Any]) -> str:
-    said = " ".join([fact["status"], *fact["data"]])
+    """Return what was answered, without lines that tell how it came about (SPF's steps, signatures)."""
+    said = " ".join([fact["status"], *(word for word in fact["data"] if " " not in word)])
     why = f" ({fact['why']})" if fact["why"] else ""
     return f"{said}{why}, {fact['age']:g} s old, from {fact['source'] or 'nobody'}"
 

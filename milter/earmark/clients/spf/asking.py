@@ -14,6 +14,7 @@ VOIDS_AT_MOST = 2
 """Terms whose look-up finds nothing (likewise)."""
 HOSTS_AT_MOST = 10
 """Mail hosts of one `mx`, and reverse names of the client (likewise)."""
+_TTL_AT_LEAST = 60
 
 
 class SpfError(Exception):
@@ -48,13 +49,13 @@ class Asking:
         if self._terms > TERMS_AT_MOST:
             raise SpfError(Status.PERMERROR, f"more than {TERMS_AT_MOST} terms that ask the DNS")
 
-    async def get(self, name: str, rtype: str, *, void_counts: bool = True) -> Fact:
+    async def get(self, name: str, rtype: str) -> Fact:
         """Look a name up. Raises SpfError where the DNS fails, and for one void look-up too many."""
         fact = await self._resolver.get(name, rtype)
         self._answers.append(fact)
         if fact.status is Status.TEMPERROR:
             raise SpfError(Status.TEMPERROR, f"{rtype} of {name}: {fact.why}")
-        if void_counts and fact.why in {"NXDOMAIN", "NODATA"}:
+        if fact.why in {"NXDOMAIN", "NODATA"}:
             self._voids += 1
             if self._voids > VOIDS_AT_MOST:
                 raise SpfError(Status.PERMERROR, f"more than {VOIDS_AT_MOST} look-ups that find nothing")
@@ -85,9 +86,10 @@ class Asking:
         )
 
     def sum_up(self, status: Status, data: tuple[str, ...], why: str) -> Fact:
-        """Return the Fact of the check: good until the first of its look-ups ends."""
+        """Return the Fact of the check: good until the first of its look-ups ends, a minute where one has failed."""
         lasting = [fact for fact in self._answers if fact.status is not Status.TEMPERROR]
         if status is Status.TEMPERROR or not lasting:
             source = self._answers[-1].source if self._answers else "earmark"
-            return Fact(status, data, 60 if status is not Status.TEMPERROR else 0, time.time(), source, why)
-        return sum_up(status, data, lasting, why)._replace(source=lasting[0].source)
+            return Fact(status, data, 0 if status is Status.TEMPERROR else _TTL_AT_LEAST, time.time(), source, why)
+        fact = sum_up(status, data, lasting, why)._replace(source=lasting[0].source)
+        return fact if len(lasting) == len(self._answers) else fact._replace(ttl=_TTL_AT_LEAST)

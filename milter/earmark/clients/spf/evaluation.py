@@ -72,7 +72,7 @@ class Evaluation:
         if not is_qualified(domain):
             self._tell(domain, "not a domain that is asked")
             return None
-        fact = await self._asking.get(domain, "TXT", void_counts=False)
+        fact = await self._asking.get(domain, "TXT")
         try:
             text = select_record(fact.data)
             self._tell(domain, text or f"no SPF record {fact.why}".rstrip())
@@ -122,7 +122,7 @@ class Evaluation:
         exchange = await self._asking.get(name, "MX")
         if len(exchange.data) > HOSTS_AT_MOST:
             raise SpfError(Status.PERMERROR, f"{name} has more than {HOSTS_AT_MOST} mail hosts")
-        hosts = [record.partition(" ")[2] for record in exchange.data if not record.endswith(" .")]
+        hosts = [record.partition(" ")[2] for record in exchange.data]
         answers = await self._asking.addresses(hosts, lambda fact: self._among(fact, directive))
         if any(self._among(fact, directive) for fact in answers):
             return True
