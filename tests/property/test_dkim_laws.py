@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from dkim.canonicalization import CanonicalizationPolicy
 from hypothesis import given
 from hypothesis import strategies as st
@@ -46,6 +47,12 @@ def refusal(step: Callable[[], object]) -> UnusableError | None:
 def test_both_canonical_forms_are_dkimpys(body: bytes) -> None:
     assert Body(body).simple == CanonicalizationPolicy.from_c_value(b"simple/simple").canonicalize_body(crlf(body))
     assert Body(body).relaxed == CanonicalizationPolicy.from_c_value(b"simple/relaxed").canonicalize_body(crlf(body))
+
+
+@pytest.mark.parametrize("count", [1, 255, 256, 257, 65_536, 70_001])
+def test_any_number_of_empty_lines_at_the_end_is_none(count: int) -> None:
+    assert Body(b"a" + b"\r\n" * count).simple == Body(b"a" + b" \r\n" * count).relaxed == b"a\r\n"
+    assert Body(b"\r\n" * count).relaxed == b""
 
 
 @given(_bodies, st.sampled_from([b"simple/simple", b"relaxed/relaxed", b"relaxed", b"simple/relaxed"]))

@@ -5,7 +5,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain
 
 from earmark.clients.dkim.frames import (
     LENGTH_BYTES,
@@ -21,6 +22,9 @@ PROGRAM = (sys.executable, "-P", "-m", "earmark.clients.dkim.verifier")
 _TRIES = 2
 _PAUSE = 1.0
 """Seconds between two starts, where the first child died before it had answered anything."""
+
+_PIECE = 64 * 1024
+"""Bytes that are sent at once, at least: most messages take one call of the kernel."""
 
 MakeBody = Callable[[], Iterator[bytes]]
 
@@ -79,11 +83,11 @@ class Verifier:
 
     async def _exchange(self, request: Request, body: MakeBody) -> list[Answer]:
         reader, writer = await self._connected()
-        writer.write(write_frame(request))
-        left = request.body
-        for chunk in body():
-            left -= len(chunk)
-            writer.write(chunk)
+        frame = write_frame(request)
+        left = len(frame) + request.body
+        for piece in _gathered(chain((frame,), body())):
+            left -= len(piece)
+            writer.write(piece)
             await writer.drain()
         if left:
             raise UnverifiedError("the message could not be read again")
@@ -134,3 +138,15 @@ class Verifier:
         if process is not None:
             process.kill()
             process.wait()
+
+
+def _gathered(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    held: list[bytes] = []
+    size = 0
+    for chunk in chunks:
+        held.append(chunk)
+        size += len(chunk)
+        if size >= _PIECE:
+            yield b"".join(held)
+            held, size = [], 0
+    yield b"".join(held)
