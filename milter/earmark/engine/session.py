@@ -187,7 +187,7 @@ class Session:
         wanted = plan(Stage.EOM, self.txn, self.facts, self._asking_of_message())
         for question in wanted:
             if isinstance(question, Signatures | ArcChain):
-                self._content = self._content or Content(headers)
+                self._content = self._content or Content(headers, truncated=truncated)
             else:
                 self._ask(question)
         return self._content is not None
