@@ -57,8 +57,12 @@ def test_a_reload_serves_the_new_files_and_a_running_transaction_ends_under_the_
         ('domains = ["example.org"]\nmode = "enforced"\n', "policies/domains/example.org.toml:2:1: mode: "),
         ('domains = ["example.org"]\nmode = "enf', "policies/domains/example.org.toml:2:"),
         ("", "policies/domains/example.org.toml:1:1: domains: "),
+        (
+            'domains = ["example.org"]\n[[test]]\nabout = "all is refused"\nclient = "192.0.2.2"\naction = "reject"\n',
+            "policies/domains/example.org.toml:5:1: test[0].action: all is refused: expected reject, came accept; ",
+        ),
     ],
-    ids=["wrong", "half-written", "empty"],
+    ids=["wrong", "half-written", "empty", "failing-its-own-test"],
 )
 def test_a_bad_bundle_changes_nothing_and_says_where(service: RunningService, broken: str, problem: str) -> None:
     before = service.status()

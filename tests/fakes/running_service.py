@@ -86,6 +86,8 @@ class RunningService:
         self.port = free_port()
         self.config = top / "config"
         self.log = top / "log"
+        self.options: list[str | Path] = []
+        """More words for `earmark serve`."""
         shutil.copytree(ROOT / "rules", self.config / "rules")
         (self.config / "policies" / "domains").mkdir(parents=True)
         shutil.copy(ROOT / "policies" / "default.toml", self.config / "policies")
@@ -114,7 +116,7 @@ class RunningService:
         """Start the supervisor, by the command `under` if there is one, and go on at once."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [*under, PYTHON, "-m", "earmark", "serve", "-c", self.config],
+                [*under, PYTHON, "-m", "earmark", "serve", "-c", self.config, *self.options],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd="/",
                 env={**os.environ, **(environment or {})},
             )  # fmt: skip
