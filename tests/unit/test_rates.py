@@ -5,6 +5,10 @@ from dataclasses import replace
 from earmark.core.checks.rates import ALWAYS, NO_LIMIT, RATES, Limit, RatesKnobs
 from earmark.core.evidence import Fact, Finding, Origin, Points, Question, Status, Taking
 from earmark.core.mail import Client, Envelope, Site, parse_path
+from earmark.core.policy import PolicySet
+from earmark.engine import Engine
+from fakes.policies import SITE, policy
+from fakes.world import FakeWorld
 
 LIMIT = Limit("30/60")
 ALL = RatesKnobs(LIMIT, LIMIT, LIMIT, LIMIT, LIMIT, score=Points(150))
@@ -98,3 +102,19 @@ def test_a_limit_can_make_the_client_come_back_whatever_its_score() -> None:
     (finding,) = found([Taking("user", "bob", LIMIT)], knobs)
     assert (finding.score, finding.defer_at) == (0, ALWAYS)
     assert knobs.client == NO_LIMIT
+
+
+async def test_each_message_takes_a_token_even_where_the_client_greets_again_before_it() -> None:
+    asked = policy(rates=RatesKnobs(client=LIMIT))
+    world = FakeWorld()
+    engine = Engine(PolicySet(asked, {}, SITE), world, "GEN", lambda _: None)
+    session = engine.session()
+    session.connect(Client("192.0.2.7"))
+    for _ in range(3):
+        session.helo(b"mail.example.net")
+        session.mail(parse_path(b"<a@example.net>"))
+        for recipient in (b"<bob@example.org>", b"<eve@example.org>"):
+            session.rcpt(parse_path(recipient), lambda _: None)
+        session.abort()
+    session.close()
+    assert world.asked.count("rate client 192.0.2.7 30/60") == 3
