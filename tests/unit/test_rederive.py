@@ -23,7 +23,7 @@ SAMPLES = Path(__file__).parent / "samples"
 def test_the_reason_why_it_need_not_agree_is_said() -> None:
     assert list(obstacles(record())) == []
     assert list(obstacles(record(engine=ENGINE + 1))) == [f"engine {ENGINE + 1} judged, this is engine {ENGINE}"]
-    assert list(obstacles(record(cut=True))) == ["the record does not hold all Received fields"]
+    assert list(obstacles(record(cut=True))) == ["the record does not hold all header fields that were consulted"]
     assert list(obstacles(record(cut=True, ended="abort"))) == []
     assert "newer earmark" in next(obstacles(record(v=SCHEMA + 1)))
 

@@ -7,13 +7,12 @@ from earmark.core.authentication import Signature, read_signature
 from earmark.core.author import Author, author_of
 from earmark.core.dmarc import Identifier, Result, evaluate
 from earmark.core.evidence import UNKNOWN, ArcChain, CheckHost, Fact, Facts, Question, Signatures, Status
-from earmark.core.mail import Envelope, Message, Transaction, domain_key
+from earmark.core.mail import Envelope, Transaction, domain_key
 from earmark.core.spf_identity import identity
 from earmark.core.zones import is_public
 
 ABSENT = Fact(Status.NONE)
 """For what need not be asked."""
-_LOOKED_AT = frozenset((b"dkim-signature", b"arc-seal", b"list-id"))
 
 
 class Assessment(NamedTuple):
@@ -43,7 +42,7 @@ def assess(txn: Transaction, facts: Facts) -> Assessment:
         return facts.get(question, UNKNOWN)
 
     message = txn.message
-    present = _fields(message)
+    present = message.fields
     signed = ask(Signatures(message.content)) if b"dkim-signature" in present else ABSENT
     if message.truncated:
         signed = UNKNOWN  # a signature that we cut, or whose fields we cut, does not fail by that
@@ -57,19 +56,8 @@ def assess(txn: Transaction, facts: Facts) -> Assessment:
         dmarc = evaluate(author.domain, identifiers, ask)
     else:
         dmarc = Result(Status.PERMERROR if author.ambiguous else Status.NONE, author.ambiguous or "no author domain")
-    mailing_list = _signed_list(present.get(b"list-id", b""), signatures)
+    mailing_list = _signed_list(present.get(b"list-id", [b""])[0], signatures)
     return Assessment(author, spf, signed, signatures, chain, dmarc, mailing_list, tuple(asked))
-
-
-def _fields(message: Message) -> dict[bytes, bytes]:
-    """Return the first value of each field that is looked at, by name in lower case."""
-    found: dict[bytes, bytes] = {}
-    for header in message.headers:
-        if len(header.name) <= 16:
-            name = header.name.strip().lower()
-            if name in _LOOKED_AT:
-                found.setdefault(name, header.value)
-    return found
 
 
 def _is_handed_over(envelope: Envelope) -> bool:

@@ -38,7 +38,7 @@ class _AmbiguousError(Exception):
 
 def author_of(message: Message) -> Author:
     """Return the author's domain. Never raises; linear in the size of the header."""
-    values = list(from_fields(message))
+    values = message.fields.get(b"from", ())
     if len(values) > 1:
         return Author(ambiguous="more than one From field")
     if not values:
@@ -46,13 +46,6 @@ def author_of(message: Message) -> Author:
     if len(values[0]) > _FIELD_AT_MOST:
         return Author(ambiguous=f"a From field of more than {_FIELD_AT_MOST} bytes")
     return _read(values[0])
-
-
-def from_fields(message: Message) -> Iterator[bytes]:
-    """Return the values of all fields that a lenient reader takes for From: in any case, with blanks about the name."""
-    for header in message.headers:
-        if len(header.name) < 64 and header.name.strip().lower() == b"from":
-            yield header.value
 
 
 @lru_cache(maxsize=512)

@@ -4,7 +4,7 @@ Everything a sender may choose has been decoded by `core.text.decoded`, except h
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import NamedTuple
@@ -186,6 +186,14 @@ class Message:
     """The limits on header count or bytes left something out."""
     content: str = ""
     """Names the message as a whole, body included, to whoever must read it: the transaction's id."""
+    fields: dict[bytes, list[bytes]] = field(init=False, repr=False, compare=False)
+    """The values of `headers` by field name, in lower case and without blanks about it; the topmost first."""
+
+    def __post_init__(self) -> None:
+        fields: dict[bytes, list[bytes]] = {}
+        for name, value in self.headers:
+            fields.setdefault(name.strip().lower(), []).append(value)
+        self.fields = fields
 
 
 @dataclass(slots=True)

@@ -6,7 +6,7 @@ from typing import Any
 
 from earmark.core.evidence import Fact, Question
 from earmark.core.judge import ENGINE
-from earmark.core.mail import Address, Header, Transaction
+from earmark.core.mail import Address, Message, Transaction
 from earmark.core.recipients import Recipient
 from earmark.core.report import recipient_report
 from earmark.core.text import printable
@@ -106,7 +106,7 @@ class Record:
 def make_record(judged: Judged) -> Record:
     """Return what is kept of a transaction. It shares nothing that the session goes on to change."""
     envelope, message = judged.txn.envelope, judged.txn.message
-    received, fields, cut, message_id = _consulted(message.headers)
+    received, fields, cut = _consulted(message)
     shadow = judged.shadow
     return Record(
         SCHEMA,
@@ -121,7 +121,7 @@ def make_record(judged: Judged) -> Record:
         envelope.exempt,
         envelope.relay,
         judged.queue_id,
-        message_id,
+        _message_id(message),
         judged.ended,
         received,
         cut,
@@ -143,29 +143,24 @@ def _reports(recipients: Sequence[Recipient]) -> list[dict[str, Any]]:
     return [recipient_report(address.text, outcome, policy) for address, policy, outcome in recipients]
 
 
-_KEPT = frozenset((b"received", b"from", b"list-id"))
-_PRESENT = frozenset((b"dkim-signature", b"arc-seal"))
+_KEPT = (b"received", b"from", b"list-id")
+_PRESENT = (b"dkim-signature", b"arc-seal")
 """Fields whose value no check reads; that they are there makes it ask."""
-_LENGTHS = frozenset(map(len, _KEPT | _PRESENT))
 
 
-def _consulted(headers: Sequence[Header]) -> tuple[list[str], list[tuple[str, str]], bool, str]:
-    """Return the Received values and the other fields up to the limit, whether there are more, and the Message-ID."""
-    values: list[str] = []
-    fields: list[tuple[str, str]] = []
-    left = HEADERS_AT_MOST
-    message_id = ""
-    for name, value in headers:
-        if len(name) in _LENGTHS or name[-1:] in b" \t":
-            known = name.strip().lower()
-            if known in _PRESENT and (known.decode(), "") not in fields:
-                fields.append((known.decode(), ""))
-            elif known in _KEPT:
-                left -= len(value)
-                if left >= 0 and known == b"received":
-                    values.append(value.decode("latin-1"))
-                elif left >= 0:
-                    fields.append((known.decode(), value.decode("latin-1")))
-        if not message_id and len(name) == len(b"Message-ID") and name.lower() == b"message-id":
-            message_id = printable(value[:1000].decode("latin-1").strip(), 250)
-    return values, fields, left < 0, message_id
+def _consulted(message: Message) -> tuple[list[str], list[tuple[str, str]], bool]:
+    """Return the Received values and the other fields, in all up to the limit, and whether there are more."""
+    kept = [(name, value) for name in _KEPT for value in message.fields.get(name, ())]
+    size, whole = 0, 0
+    for _, value in kept:
+        size += len(value)
+        whole += size <= HEADERS_AT_MOST
+    values = [value.decode("latin-1") for name, value in kept[:whole] if name == b"received"]
+    fields = [(name.decode(), value.decode("latin-1")) for name, value in kept[len(values) : whole]]
+    fields += [(name.decode(), "") for name in _PRESENT if name in message.fields]
+    return values, fields, whole < len(kept)
+
+
+def _message_id(message: Message) -> str:
+    value = message.fields.get(b"message-id", (b"",))[0]
+    return printable(value[:1000].decode("latin-1").strip(), 250)

@@ -34,8 +34,8 @@ class EnvelopeCheck:
     name: str
     """Also the name of its section in the policy files."""
     stage: Stage
-    """From this stage on it has what it needs: CONNECT, HELO or MAIL. At RCPT it is asked for that recipient's own policy
-    only, and never before the client has named the recipient."""
+    """From this stage on it has what it needs: CONNECT, HELO or MAIL. Of stage RCPT, it is asked for that recipient's
+    own policy only, and never before the client has named the recipient."""
     origin: Origin
     knobs: type[Any]
     wants: Callable[[Envelope, Facts, Knobs], Iterable[Question]]
