@@ -253,6 +253,14 @@ async def test_a_bucket_that_is_not_ours_is_full_or_empty_and_never_stuck(
         assert not store.told()
 
 
+async def test_three_hundred_questions_at_once_are_all_answered(tmp_path: Path, redis: Redis) -> None:
+    async with observed(tmp_path, redis.url) as store:
+        assert (await store.ask(TRIPLET)).status is Status.NONE, "connected"
+        facts = await asyncio.gather(*(store.ask(BUCKET._replace(key=str(number))) for number in range(300)))
+        assert {fact.status for fact in facts} == {Status.PASS}
+        assert {fact.source for fact in facts} == {"redis"}
+
+
 @pytest.mark.parametrize("shared", ["redis", "file"])
 async def test_two_processes_on_one_store_count_once(tmp_path: Path, redis: Redis, shared: str) -> None:
     url = redis.url if shared == "redis" else ""

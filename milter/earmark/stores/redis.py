@@ -1,14 +1,15 @@
 """The state of greylisting and rates in Redis or Valkey, shared by the workers of all nodes (docs/store.md).
 
-Each operation is one script, so it is whole and counts once. It has 50 ms, connecting included. The first that fails
-declares the store gone: from then on every answer is "unknown" at once, and a probe in the background finds out when
-the store can be written again.
+Each operation is one script, so it is whole and counts once. It has 50 ms from asking on, connecting included. The
+first that fails declares the store gone: from then on every answer is "unknown" at once, and a probe in the background
+finds out when the store can be written again.
 """
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from typing import Any, TypeVar
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from redis.asyncio import Redis
@@ -22,6 +23,7 @@ from earmark.core.text import printable
 from earmark.stores.buckets import answer, read_limit
 from earmark.stores.redis_scripts import (
     ATTEMPT,
+    FORGET,
     KNOWN,
     PASSED,
     PREFIX,
@@ -40,17 +42,29 @@ _SENTINEL = 0.3
 """Seconds that one sentinel may take; then the next is asked."""
 _PAUSE = 0.5
 """Seconds between two probes."""
-_AT_ONCE = 16
-"""Operations under way at once; the others wait for their turn, within their own budget."""
+_TOGETHER = 200
+"""Operations in one pipeline at most."""
 _SCAN = 500
 _SENTINELS = "redis+sentinel"
 _SOURCE = "redis"
 
-T = TypeVar("T")
+
+class _Asked(NamedTuple):
+    """A script that is to be run, and what becomes of its reply."""
+
+    script: str
+    key: str
+    args: tuple[str | int, ...]
+    since: float
+    """The loop's time when it was asked for."""
+    settle: Callable[[Any], None]
+    """Takes the reply; None where there is none."""
 
 
 class RedisState:
     """Greylisting and rates in Redis. To be made inside the event loop that it serves.
+
+    What is asked while an answer is under way goes together in the next pipeline: one connection carries all.
 
     What losing it costs: waiting senders wait once more, those that passed wait again, and each bucket is full. So no
     persistence is needed there.
@@ -60,12 +74,9 @@ class RedisState:
         """Tell `changed` once why the store is gone, and "" when it is back. `url` is as in server.toml."""
         self._sentinel, self._redis = connect(url, password)
         self._changed = changed
-        self._take = self._redis.register_script(TAKE)
-        self._known = self._redis.register_script(KNOWN)
-        self._attempt = self._redis.register_script(ATTEMPT)
-        self._passed = self._redis.register_script(PASSED)
-        self._turn = asyncio.Semaphore(_AT_ONCE)
-        self._under_way = set[asyncio.Task[None]]()
+        self._loop = asyncio.get_running_loop()
+        self._waiting: deque[_Asked] = deque()
+        self._sending: asyncio.Task[None] | None = None
         self._probing: asyncio.Task[None] | None = None
         self._why = ""
         self.lost = 0
@@ -73,74 +84,87 @@ class RedisState:
 
     def ask(self, question: Greylisting | Taking, deliver: Callable[[Question, Fact], None]) -> None:
         """Begin to answer; see `core.evidence`."""
-        if self._why:
-            deliver(question, self._unknown())
-        else:
-            self._begin(self._answer(question, deliver))
+        script, args = (TAKE, read_limit(question.limit)) if isinstance(question, Taking) else (KNOWN, ())
+        self._run(script, key_of(question), args, lambda reply: deliver(question, self._fact(question, reply)))
 
     def do(self, effect: Effect) -> None:
         """Begin to write an effect."""
-        if self._why:
-            self.lost += 1
-        else:
-            self._begin(self._write(effect))
+        attempted = isinstance(effect, Attempt)
+        args = (repr(effect.at), effect.keep * 1000, effect.id if isinstance(effect, Attempt) else "")
+        self._run(ATTEMPT if attempted else PASSED, key_of(effect.triplet), args, self._count_lost)
 
     async def close(self) -> None:
         """Finish what is under way, which takes 50 ms at most, and close all connections."""
-        if self._under_way:
-            await asyncio.wait(self._under_way)
+        if self._sending is not None:
+            await asyncio.wait([self._sending])
         if self._probing is not None:
             self._probing.cancel()
             await asyncio.wait([self._probing])
         await _close(self._sentinel, self._redis)
 
-    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._under_way.add(task)
-        task.add_done_callback(self._under_way.discard)
+    def _run(self, script: str, key: str, args: tuple[str | int, ...], settle: Callable[[Any], None]) -> None:
+        if self._why:
+            settle(None)
+            return
+        self._waiting.append(_Asked(script, key, args, self._loop.time(), settle))
+        if self._sending is None or self._sending.done():
+            self._sending = self._loop.create_task(self._send())
 
-    async def _answer(self, question: Greylisting | Taking, deliver: Callable[[Question, Fact], None]) -> None:
-        look_up = self._count(question) if isinstance(question, Taking) else self._recall(question)
-        deliver(question, await self._within_budget(look_up) or self._unknown())
+    async def _send(self) -> None:
+        while self._waiting:
+            together = [self._waiting.popleft() for _ in range(min(len(self._waiting), _TOGETHER))]
+            replies = await self._replies(together)
+            for asked, reply in zip(together, replies, strict=True):
+                self._loop.call_soon(asked.settle, reply)  # a fault of one asker is not the next one's
 
-    async def _count(self, taking: Taking) -> Fact:
-        taken, full_at, now = await self._take(keys=[key_of(taking)], args=[*read_limit(taking.limit)])
-        return answer(taking.limit, taken=bool(taken), full_at=float(full_at), now=float(now), source=_SOURCE)
-
-    async def _recall(self, question: Greylisting) -> Fact:
-        key, now = key_of(question), time.time()
-        values = await self._known(keys=[key])
-        known = read_triplet(question, values, now)
-        if values and known is None:
-            await self._redis.delete(key)  # not ours, or damaged: it would stand in the way of what is written next
-        return known.fact(now, _SOURCE) if known else Fact(Status.NONE, at=now, source=_SOURCE)
-
-    async def _write(self, effect: Effect) -> None:
-        script = self._attempt if isinstance(effect, Attempt) else self._passed
-        args: list[str | int] = [repr(effect.at), effect.keep * 1000, effect.id if isinstance(effect, Attempt) else ""]
-        if await self._within_budget(script(keys=[key_of(effect.triplet)], args=args)) is None:
-            self.lost += 1
-
-    async def _within_budget(self, work: Awaitable[T]) -> T | None:
-        """Return what `work` returns; None where it fails or takes too long, and then the store is gone."""
+    async def _replies(self, together: list[_Asked]) -> list[Any]:
+        """Return the replies in order, None for what failed; then the store is gone."""
+        replies: list[Any] = [None] * len(together)
+        if self._why:
+            return replies
+        pipeline = self._redis.pipeline(transaction=False)
+        for asked in together:
+            pipeline.eval(asked.script, 1, asked.key, *asked.args)
         try:
-            async with asyncio.timeout(BUDGET), self._turn:
-                return await work
+            async with asyncio.timeout_at(together[0].since + BUDGET):
+                replies = await pipeline.execute(raise_on_error=False)
         except TimeoutError:
             self._lose(f"no answer within {BUDGET * 1000:.0f} ms")
         except Exception as error:  # noqa: BLE001 - whatever the library makes of a broken server is the world's fault
             self._lose(_reason(error))
-        return None
+        for refused in replies:
+            if isinstance(refused, Exception):
+                self._lose(_reason(refused))
+        return [None if isinstance(reply, Exception) else reply for reply in replies]
 
-    def _unknown(self) -> Fact:
+    def _fact(self, question: Greylisting | Taking, reply: Any) -> Fact:  # noqa: ANN401 - whatever a server says
+        if reply is not None:
+            try:
+                return self._taken(question, reply) if isinstance(question, Taking) else self._recalled(question, reply)
+            except (TypeError, ValueError):
+                self._lose("the server's answer is not ours to read")
         return Fact(Status.TEMPERROR, at=time.time(), source=_SOURCE, why=f"state unavailable: {self._why}")
+
+    def _taken(self, taking: Taking, reply: Any) -> Fact:  # noqa: ANN401 - likewise
+        taken, full_at, now = reply
+        return answer(taking.limit, taken=bool(taken), full_at=float(full_at), now=float(now), source=_SOURCE)
+
+    def _recalled(self, question: Greylisting, reply: Any) -> Fact:  # noqa: ANN401 - likewise
+        now = time.time()
+        known = read_triplet(question, reply, now)
+        if reply and known is None:  # not ours, or damaged: it would stand in the way of what is written next
+            self._run(FORGET, key_of(question), (), self._count_lost)
+        return known.fact(now, _SOURCE) if known else Fact(Status.NONE, at=now, source=_SOURCE)
+
+    def _count_lost(self, reply: Any) -> None:  # noqa: ANN401 - likewise
+        self.lost += reply is None
 
     def _lose(self, why: str) -> None:
         if self._why:
             return
         self._why = why
         self._changed(why)
-        self._probing = asyncio.get_running_loop().create_task(self._probe())
+        self._probing = self._loop.create_task(self._probe())
 
     async def _probe(self) -> None:
         """Try until the store can be written, each time over a new connection: the master may be another one now."""
@@ -201,10 +225,9 @@ async def triplets(url: str, password: str) -> list[Triplet]:
     sentinel, redis = connect(url, password)
     found = []
     try:
-        known = redis.register_script(KNOWN)
         async for key in redis.scan_iter(match=f"{PREFIX}greylist *", count=_SCAN):
             question = question_of(key.decode("utf-8", "replace"))
-            triplet = question and read_triplet(question, await known(keys=[key]), time.time())
+            triplet = question and read_triplet(question, await redis.eval(KNOWN, 1, key), time.time())
             if triplet:
                 found.append(triplet)
     except Exception as error:  # as above

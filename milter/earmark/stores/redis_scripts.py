@@ -74,6 +74,9 @@ return 1
 """
 )
 
+# KEYS: anything of ours.
+FORGET = "return redis.call('DEL', KEYS[1])"
+
 
 def key_of(question: Question) -> str:
     """Return the key under which a question's answer stands."""
