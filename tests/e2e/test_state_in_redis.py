@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+from asyncio.subprocess import PIPE
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -269,17 +270,20 @@ async def test_two_processes_on_one_store_count_once(tmp_path: Path, redis: Redi
     now = float(int(time.time()))
     started = [
         await asyncio.create_subprocess_exec(
-            *command, str(times), str(now + times), env=environment, stdout=subprocess.PIPE
+            *command, str(times), str(now + times), env=environment, stdin=PIPE, stdout=PIPE
         )
-        for times in (80, 90)
+        for times in (800, 900)
     ]
-    got = [int((await process.communicate())[0]) for process in started]
-    assert sum(got) == 100, "170 were asked of a bucket of 100"
+    for process in started:
+        assert process.stdout is not None
+        assert await process.stdout.readline() == b"ready\n"
+    got = await asyncio.gather(*(process.communicate(b"begin\n") for process in started))
+    assert sum(int(told) for told, _ in got) == 1000, "1700 were asked of a bucket of 1000"
     async with observed(tmp_path, url) as store:
         assert (await store.ask(SHARED_BUCKET)).status is Status.FAIL
         first = await store.ask(SHARED_TRIPLET)
         assert first.status is Status.FAIL
-        assert first.data in {(repr(now + 80), "ID80"), (repr(now + 90), "ID90")}
+        assert first.data in {(repr(now + 800), "ID800"), (repr(now + 900), "ID900")}
 
 
 def greylist(config: Path, *words: str) -> "subprocess.CompletedProcess[str]":

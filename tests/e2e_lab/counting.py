@@ -2,7 +2,8 @@
 
     PYTHONPATH=tests python -m e2e_lab.counting DIRECTORY URL TIMES AT
 
-Tells how many tokens it got of BUCKET, of so many that it asked for, having noted one attempt of TRIPLET each time, the first AT that time.
+Says that it is ready, and begins when it is sent a line. Tells how many tokens it got of BUCKET, of so many that it
+asked for; each time it notes an attempt of TRIPLET too, the first at that time.
 """
 
 import asyncio
@@ -14,7 +15,7 @@ from earmark.core.evidence import Greylisting, Status, Taking
 from fakes.states import observed
 
 TRIPLET = Greylisting("192.0.2.0/24", "example.net", "example.org")
-BUCKET = Taking("sender", "example.net", "100/36000")
+BUCKET = Taking("sender", "example.net", "1000/36000")
 
 
 async def count(directory: Path, url: str, times: int, at: float) -> int:
@@ -30,4 +31,6 @@ async def count(directory: Path, url: str, times: int, at: float) -> int:
 
 
 if __name__ == "__main__":
+    print("ready", flush=True)  # noqa: T201 - to who started us
+    sys.stdin.readline()
     print(asyncio.run(count(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), float(sys.argv[4]))))  # noqa: T201 - its result
