@@ -86,7 +86,9 @@ def test_a_shadow_changes_nothing_and_compare_says_what_it_would_have(service: R
     assert (example["client"], example["before"]["action"], example["after"]["action"]) == (LISTED, "accept", "reject")
     assert example["after"]["mode"] == "enforce"
     explained = json.loads(service.command("explain", example["id"], "--json").stdout)
-    assert explained["rederived"] == {"exact": True, "obstacles": [], "differences": []}
+    for again in (explained["rederived"], explained["shadow"]["rederived"]):
+        assert again == {"exact": True, "obstacles": [], "differences": []}
+    assert [each["action"] for each in explained["shadow"]["recipients"]] == ["reject"]
 
 
 def test_a_shadow_asks_a_list_that_only_it_names(service: RunningService) -> None:
@@ -103,6 +105,10 @@ def test_a_shadow_asks_a_list_that_only_it_names(service: RunningService) -> Non
     assert compared.returncode == 1, compared.stderr
     assert "BL_LISTED none -> 10.00" in compared.stdout
     assert f"list bl.test {LISTED}: fail 127.0.0.2" in compared.stdout
+    explained = service.command("explain", record.id).stdout
+    told_by_shadow = explained.partition("\nthe shadow, generation ")[2]
+    assert "+10.00 BL_LISTED" in told_by_shadow
+    assert told_by_shadow.endswith("judged again from the record: the same\n")
 
 
 def test_a_shadow_that_does_not_hold_or_fails_its_tests_keeps_a_reload_from_changing_anything(

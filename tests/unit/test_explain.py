@@ -229,6 +229,7 @@ def test_the_explanation_has_the_fields_of_its_schema() -> None:
     assert list(explained) == [
         "v", "id", "generation", "engine", "at", "ended", "client", "helo", "sender", "user", "queue_id", "message_id",
         "exempt", "relay", "action", "recipients", "unknown", "facts", "received", "received_cut", "edits", "rederived",
+            "shadow",
     ]  # fmt: skip
     assert list(explained["recipients"][0]) == [
         "address", "policy", "mode", "action", "would", "refuse_score", "refuse_at", "mark_score", "mark_at", "reply",

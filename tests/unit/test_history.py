@@ -136,6 +136,22 @@ def test_a_generation_is_kept_once_and_byte_for_byte(path: Path) -> None:
         assert connection.execute("SELECT count(*) FROM generation").fetchone() == (1,)
 
 
+def test_a_generation_and_its_shadow_never_replace_each_other(path: Path) -> None:
+    day = 86400.0
+    now = time.time()
+    first, second = (History(path, quiet()) for _ in range(2))
+    for history, since in ((first, now - 40 * day), (second, now - 39 * day)):
+        history.keep_generation("main", {}, since)
+        history.keep_generation("shadow", {}, since)
+        assert history.close(10)
+    late = History(path, quiet())
+    late.keep_generation("shadow", {}, now - 40 * day)
+    assert late.close(10)
+    prune(path, quiet(), days=30, megabytes=100)
+    with raw(path) as connection:
+        assert connection.execute("SELECT id FROM generation ORDER BY id").fetchall() == [("main",), ("shadow",)]
+
+
 def test_what_finds_no_room_is_dropped_counted_and_said_once(tmp_path: Path) -> None:
     stream = io.BytesIO()
     history = History(tmp_path / "absent" / "history.sqlite", Log(stream), room=3)

@@ -48,6 +48,10 @@ def test_the_shipped_tests_hold_and_take_less_than_two_seconds() -> None:
         ('on_error = "stamp"', 'on_error = "mark"', "A list that refuses to answer us"),
         ('on_error = "stamp"', 'on_error = "mark"', "A resolver that answers everything"),
         ('mode = "enforce"', 'mode = "mark"', "A listed address that connects"),
+        ('dmarc = "weigh"', 'dmarc = "reject"', "What DMARC says weighs"),
+        ("dmarc_reject = 5.00", "dmarc_reject = 4.99", "What DMARC says weighs"),
+        ("[domain_listings.weights]", "[domain_listings.weights]\nDBL_SPAM = 8.00", "A sender's domain on a list"),
+        ("\nfail = 0.90", "\nfail = 5.00", "A forwarder breaks SPF"),
         ("[received.weights]", "[received.weights]\nZEN_SBL = 2.00", "A user at home"),
     ],
 )
@@ -148,9 +152,9 @@ def test_a_directory_whose_tests_fail_is_not_loaded(tmp_path: Path) -> None:
     copy_shipped(tmp_path)
     assert load_tested(tmp_path).generation.tests
     default = tmp_path / DEFAULT
-    default.write_text(default.read_text().replace("mark_at = 5.00", "mark_at = 4.00"))
+    default.write_text(default.read_text().replace("all_at_most = 5.00", "all_at_most = 4.99"))
     with pytest.raises(ConfigError) as caught:
         load_tested(tmp_path)
-    assert [problem.reason.partition(":")[0] for problem in caught.value.problems] == [
-        "One list that may err does not refuse alone"
+    assert [problem.reason.partition(",")[0] for problem in caught.value.problems] == [
+        "A user at home with a listed address"
     ]

@@ -39,6 +39,7 @@ def explanation(record: Record, hops: Iterable[Hop], rederived: dict[str, Any] |
         "received_cut": record.cut,
         "edits": edits_report(record.edits),
         "rederived": rederived,
+        "shadow": None,
     }
 
 

@@ -1,5 +1,6 @@
 """A past verdict: found in the history, and judged again from what the history kept."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,23 @@ def explain_past(key: str, config: Path | None, history: Path | None) -> dict[st
     record = find(path, key)
     if record is None:
         raise LookupError(f"{path}: no verdict, queue id or Message-ID {key}")
+    explained = _explained(record, path)
+    if record.shadow_generation:
+        shadow = _explained(_as_in_force(record), path)
+        explained["shadow"] = {key: shadow[key] for key in ("generation", "recipients", "facts", "rederived")}
+    return explained
+
+
+def _explained(record: Record, path: Path) -> dict[str, Any]:
     policies, missing = _policies_of(record, path)
     site = policies.site if policies else Site()
     return explanation(record, received_chain(record, site), _judged_again(record, policies, missing))
+
+
+def _as_in_force(record: Record) -> Record:
+    """Return the record as it would be had the shadow's policies been in force."""
+    facts = [*record.shadow_facts, *record.facts]
+    return replace(record, generation=record.shadow_generation, recipients=list(record.shadow), facts=facts)
 
 
 def _policies_of(record: Record, path: Path) -> tuple[PolicySet | None, str]:

@@ -26,6 +26,12 @@ def lines(explained: dict[str, Any]) -> Iterator[Line]:
     yield from _chain(explained)
     yield from _edits(explained)
     yield from _rederived(explained["rederived"])
+    if explained["shadow"]:
+        yield Line("")
+        yield Line(f"the shadow, generation {explained['shadow']['generation'][:12]}, would have said:", "cyan")
+        for recipient in explained["shadow"]["recipients"]:
+            yield from _recipient(recipient)
+        yield from _rederived(explained["shadow"]["rederived"])
 
 
 def show(explained: dict[str, Any]) -> None:
