@@ -105,6 +105,7 @@ DOMAINS = {
     "watches.test": ('mode = "observe"', "bl.lab.test"),
     "tagged.test": ('subject_tag = "[SPAM?]"', "bl.lab.test"),
     "lenient.test": ("mark_at = 6.00", "bl.lab.test"),
+    "strict.test": ('dmarc = "reject"', "bl.lab.test"),
     "grey.test": ("[greylist]\nenabled = true\nfrom_score = 1.00\nwait_seconds = 2", "bl.lab.test"),
     "limited.test": ('[rates]\nrecipient = "2/86400"\ndefer = true', "bl.lab.test"),
     "errors.test": ("", "errors.lab.test"),

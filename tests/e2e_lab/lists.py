@@ -57,10 +57,21 @@ server:
   local-data: "mail.sender.test. 60 IN A 192.0.2.10"
   local-data: "mail.sender.test. 60 IN AAAA 2001:db8::10"
   local-data-ptr: "192.0.2.10 60 mail.sender.test"
+  local-data: "author.test. 60 IN MX 10 mail.sender.test."
+  local-data: 'author.test. 60 IN TXT "v=spf1 ip4:192.0.2.77 -all"'
+  local-data: '_dmarc.author.test. 60 IN TXT "v=DMARC1; p=reject"'
+  local-data: 's2048._domainkey.author.test. 60 IN TXT {key}'
 stub-zone:
   name: "lab.test."
   stub-addr: 127.0.0.1@{lists}
 """
+
+
+def _key() -> str:
+    """Return the record of `unit/dkim_data/rsa-2048.key` as it stands in a zone file."""
+    lines = (Path(__file__).parent.with_name("unit") / "dkim_data" / "keys.zone").read_text().splitlines()
+    (record,) = (line for line in lines if line.startswith("s2048._domainkey.example.org "))
+    return record.partition(" TXT ")[2]
 
 
 _QUERY = re.compile(rb"info: 127\.0\.0\.1 (\S+)\. \S+ IN$", re.MULTILINE)
@@ -75,7 +86,7 @@ class Lists:
         top.mkdir()
         for name, text in ZONES.items():
             (top / name).write_text(text)
-        (top / "unbound.conf").write_text(UNBOUND.format(top=top, port=self.port, lists=lists))
+        (top / "unbound.conf").write_text(UNBOUND.format(top=top, port=self.port, lists=lists, key=_key()))
         user = ["-u", "nobody"] if os.geteuid() == 0 else []
         zones = ["bl.lab.test:ip4set:bl.ip4", "bl.lab.test:ip6trie:bl.ip6", "names.lab.test:dnset:names.set"]
         zones += ["errors.lab.test:ip4trie:errors.ip4"]

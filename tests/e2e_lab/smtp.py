@@ -68,7 +68,8 @@ class Sent:
     @property
     def verdict_ids(self) -> set[str]:
         """The verdict ids quoted in refusals."""
-        return {found for reply in self.recipients.values() for found in _VERDICT.findall(reply.text)}
+        replies = (*self.recipients.values(), self.final)
+        return {found for reply in replies if reply for found in _VERDICT.findall(reply.text)}
 
 
 class Client:

@@ -9,9 +9,15 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from earmark.core.checks.access import AccessKnobs
+from earmark.core.checks.authentication import AuthenticationKnobs
 from earmark.core.checks.client import ClientKnobs
+from earmark.core.checks.domain_listings import DomainListingsKnobs
+from earmark.core.checks.greylist import GreylistKnobs
 from earmark.core.checks.helo import HeloKnobs
+from earmark.core.checks.rates import RatesKnobs
 from earmark.core.checks.sender import SenderKnobs
+from earmark.core.checks.spf import SpfKnobs
 from earmark.core.policy import Policy, PolicySet
 from earmark.core.record import Judged
 from earmark.engine import Engine
@@ -52,7 +58,17 @@ class RunningFront:
 
 def lists_only(name: str = "default", **settings: Any) -> Policy:
     """A policy that looks at lists and nothing else, so that a test states all that matters."""
-    others = {"client": ClientKnobs(), "helo": HeloKnobs(), "sender": SenderKnobs()}
+    others = {
+        "client": ClientKnobs(),
+        "helo": HeloKnobs(),
+        "sender": SenderKnobs(),
+        "spf": SpfKnobs(check=False),
+        "domain_listings": DomainListingsKnobs(),
+        "access": AccessKnobs(),
+        "rates": RatesKnobs(),
+        "greylist": GreylistKnobs(),
+        "authentication": AuthenticationKnobs(verify=False),
+    }
     return policy(name, zones=(ZEN, COP, TRUST), **{**others, **settings})
 
 

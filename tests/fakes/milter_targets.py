@@ -42,7 +42,7 @@ async def _session(raw: bytes) -> None:
     events = EventList()
     policies = PolicySet(lists_only(), {}, OWN_SITE)
     engine = Engine(policies, FakeWorld(), GENERATION, lambda _judged: None)
-    session = MilterSession(Shared(engine, events, reads_body=False), lambda: None)
+    session = MilterSession(Shared(engine, events), lambda: None)
     with suppress(RemoteError):
         packets = iter(wire.Splitter().feed(NEGOTIATED + raw))
         while not session.ended and (ahead := next(packets, None)):

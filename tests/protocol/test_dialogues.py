@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from earmark.core.checks.authentication import AuthenticationKnobs
 from earmark.core.policy import Mode, OnError
 from earmark.core.record import Judged
 from earmark.wire import milter_mta as wire
@@ -40,12 +41,12 @@ async def _play(steps: list[tuple[str, str]]) -> None:
     facts = dict(zone_fact(*shlex.split(rest)) for word, rest in steps if word == "zone")
     policies = dict(_policy(rest) for word, rest in steps if word == "policy")
     options = dict(part.split("=") for word, rest in steps if word == "front" for part in rest.split() if "=" in part)
+    verifying = AuthenticationKnobs(verify=options.get("reads_body") == "yes")
     async with milter_front(
         FakeWorld(facts),
-        default=policies.pop("default", None),
+        default=policies.pop("default", lists_only(authentication=verifying)),
         domains=policies,
         budget=float(options.get("budget", 5)),
-        reads_body=options.get("reads_body") == "yes",
     ) as running:
         dialogue = Dialogue(running, await Mta.open(running.path))
         try:

@@ -30,11 +30,14 @@ def test_a_longer_field_is_cut_and_the_next_one_still_read(name: bytes) -> None:
     assert collected.fields[1].value == b" Hello"
 
 
-def test_fields_beyond_the_limits_are_left_out_but_for_forged_ones_which_keep_their_name_alone() -> None:
+def test_fields_beyond_the_limits_are_left_out_but_for_those_that_may_have_to_be_removed() -> None:
+    results = (b"Authentication-Results", b" mx.example.org; dkim=pass" + b"y" * 1000)
     for many in ([(b"A", b"")] * FIELDS, [(b"A", b"y" * 50_000)] * 6):
-        collected = block(*many, (b"Subject", b" Hello"), (b"X-Spam-Flag", b" YES"))
+        collected = block(*many, (b"Subject", b" Hello"), (b"X-Spam-Flag", b" YES"), results)
         assert collected.truncated
-        assert collected.fields[-1] == (b"X-Spam-Flag", b"")
+        assert collected.fields[-2] == (b"X-Spam-Flag", b" YES")
+        assert collected.fields[-1].value.startswith(b" mx.example.org; dkim=pass")
+        assert len(collected.fields[-1].value) < 200
         assert b"Subject" not in {field.name for field in collected.fields}
 
 

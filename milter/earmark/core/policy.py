@@ -105,6 +105,10 @@ class PolicySet:
         """The checks of all policies: what may be asked before the recipient is known."""
         self.asking_at = {stage: tuple(pair for pair in self.asking if pair[0].stage is stage) for stage in Stage}
         """The same, by the stage from which on it can be asked."""
+        self.reads_body = any(
+            isinstance(check, MessageCheck) and check.reads_body(knobs) for check, knobs in self.asking
+        )
+        """Whether a question about the whole message may come up."""
         self._unrefusing = {policy: replace(policy, refuses=False) for policy in self.all}
 
     def find(self, recipient: Address) -> Policy:

@@ -50,9 +50,10 @@ def edits(
     return (*found, *_subject(txn, verdict, policies), *_fields(verdict, policies, trace))
 
 
-def is_ours(name: bytes) -> bool:
-    """Return whether only we may write fields of this name."""
-    return name.strip().lower().startswith(_OURS)
+def may_be_removed(name: bytes) -> bool:
+    """Return whether a field of this name is removed where it comes from outside, by its name or by what it claims."""
+    name = name.strip().lower()
+    return name.startswith(_OURS) or name == _RESULTS
 
 
 def unjudged(txn: Transaction, trace: Trace) -> tuple[Edit, ...]:

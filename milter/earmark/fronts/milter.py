@@ -22,9 +22,9 @@ from earmark.wire.milter import Packet, Splitter
 class MilterFront:
     """All milter connections of a worker."""
 
-    def __init__(self, engine: Engine, log: Events, *, reads_body: bool = False, idle: float = 3600.0) -> None:
+    def __init__(self, engine: Engine, log: Events, *, idle: float = 3600.0) -> None:
         """Close connections that bring no whole packet for `idle` seconds."""
-        self.shared = Shared(engine, log, reads_body)
+        self.shared = Shared(engine, log)
         self._idle = idle
         self.open: set[MilterConnection] = set()
         """The connections as they stand."""

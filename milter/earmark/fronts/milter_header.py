@@ -1,15 +1,15 @@
 """The header of one message as it comes in, field by field, within limits."""
 
 from earmark.core.mail import Header
-from earmark.core.stamp import is_ours
+from earmark.core.stamp import may_be_removed
 
 FIELDS = 1000
 FIELD_BYTES = 64 * 1024
 BYTES = 256 * 1024
 """What is kept of a header; the rest is left out, and the message counts as truncated."""
-FORGED, FORGED_NAME = 1000, 200
-"""Fields of our own names that are kept beyond the limits, since they are to be removed: how many, and how many bytes
-of each name. Values are not kept, and nobody acts on a name of more than 200 bytes."""
+FORGED, FORGED_BYTES = 1000, 200
+"""Fields that may have to be removed are kept beyond the limits: how many, and how many bytes of each, name and value.
+Nobody acts on a longer name, and whose results a field claims to hold stands at its beginning."""
 
 
 class HeaderBlock:
@@ -38,6 +38,7 @@ class HeaderBlock:
         self._bytes += len(name) + len(value)
         if self._bytes <= BYTES and len(self.fields) < FIELDS:
             self.fields.append(Header(name, value))
-        elif self._forged < FORGED and is_ours(name):
+        elif self._forged < FORGED and may_be_removed(name):
             self._forged += 1
-            self.fields.append(Header(name[:FORGED_NAME], b""))
+            name = name[:FORGED_BYTES]
+            self.fields.append(Header(name, value[: FORGED_BYTES - len(name)]))

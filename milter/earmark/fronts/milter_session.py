@@ -59,8 +59,6 @@ class Shared:
 
     engine: Engine
     log: Events
-    reads_body: bool
-    """Some policy looks at content, so the MTA shall send the body."""
     draining: bool = False
     lack_told: bool = False
     """That the MTA lets us edit nothing has been logged."""
@@ -165,7 +163,7 @@ class MilterSession:
     def _negotiate(self, payload: bytes) -> None:
         if self._stage > _NEGOTIATED:
             raise RemoteError("NEGOTIATE out of sequence")
-        self._terms = terms = agree(payload, reads_body=self._shared.reads_body)
+        self._terms = terms = agree(payload, reads_body=self._shared.engine.policies.reads_body)
         if terms.lacking and not self._shared.lack_told:
             self._shared.lack_told = True
             why = "the MTA does not let us edit the header as we need: refusals work, marks may not"

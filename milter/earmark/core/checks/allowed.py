@@ -73,5 +73,10 @@ def _same_organization(domain: str, envelope: Envelope) -> bool:
     return bool(domain) and (domain == own or registrable(domain) == registrable(own) != "")
 
 
-ALLOWED = MessageCheck("access", Stage.EOM, Origin.CONTENT, AccessKnobs, wants, examine)
+def reads_body(knobs: AccessKnobs) -> bool:
+    """Return whether an entry may wait for a signature."""
+    return knobs.allow < 0
+
+
+ALLOWED = MessageCheck("access", Stage.EOM, Origin.CONTENT, AccessKnobs, wants, examine, reads_body)
 """Shares its section with `checks.access`: an entry that allows weighs the same, whatever proves it."""

@@ -107,4 +107,11 @@ def _finding(
         yield Finding(name, Origin.CONTENT, score, why, f"authentication.{knob}", question, opt_in=opt_in)
 
 
-AUTHENTICATION = MessageCheck("authentication", Stage.EOM, Origin.CONTENT, AuthenticationKnobs, wants, examine)
+def reads_body(knobs: AuthenticationKnobs) -> bool:
+    """Return whether signatures are verified."""
+    return knobs.verify
+
+
+AUTHENTICATION = MessageCheck(
+    "authentication", Stage.EOM, Origin.CONTENT, AuthenticationKnobs, wants, examine, reads_body
+)

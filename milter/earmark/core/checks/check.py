@@ -52,7 +52,7 @@ class EnvelopeCheck:
 
 @dataclass(frozen=True, slots=True)
 class MessageCheck:
-    """A check of what the message claims. Its findings count towards a mark only."""
+    """A check of the message: what it claims, and who vouches for it. Its findings count towards a mark only."""
 
     name: str
     stage: Stage
@@ -61,6 +61,8 @@ class MessageCheck:
     knobs: type[Any]
     wants: Callable[[Transaction, Facts, Knobs], Iterable[Question]]
     examine: Callable[[Transaction, Facts, Knobs], Iterable[Finding]]
+    reads_body: Callable[[Knobs], bool] = lambda _knobs: False
+    """Whether it may ask what only the whole message can answer."""
 
 
 Check = EnvelopeCheck | MessageCheck
