@@ -220,6 +220,20 @@ def _reason(error: Exception) -> str:
     return printable(str(error) or type(error).__name__, 120)
 
 
+async def time_ping(url: str, password: str) -> float:
+    """Return how many seconds a PING takes over a connection that stands. Raises OSError."""
+    sentinel, redis = connect(url, password)
+    try:
+        await redis.ping()
+        began = time.monotonic()
+        await redis.ping()
+        return time.monotonic() - began
+    except Exception as error:  # as above
+        raise OSError(f"{url}: {_reason(error)}") from error
+    finally:
+        await _close(sentinel, redis)
+
+
 async def triplets(url: str, password: str) -> list[Triplet]:
     """Return all triplets that are remembered. Raises OSError."""
     sentinel, redis = connect(url, password)

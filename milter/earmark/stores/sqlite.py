@@ -86,8 +86,20 @@ def open_for_reading(path: Path, schema: Schema = HISTORY) -> sqlite3.Connection
     """Open a file that is there. Raises StoreError."""
     if not path.exists():
         raise StoreError(f"{path}: there is no {schema.name}")
+    return _open_as(path, schema, "mode=ro")
+
+
+def look_into(path: Path, schema: Schema = HISTORY) -> None:
+    """Open a file that is there, and leave nothing behind. Raises StoreError, and OSError where we may not look."""
+    log = path.with_name(path.name + "-wal")
+    how = "mode=ro" if log.exists() else "mode=ro&immutable=1"  # a reader would make the log, if nobody has it open
+    path.stat()
+    _open_as(path, schema, how).close()
+
+
+def _open_as(path: Path, schema: Schema, how: str) -> sqlite3.Connection:
     try:
-        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=schema.busy)
+        connection = sqlite3.connect(f"{path.absolute().as_uri()}?{how}", uri=True, timeout=schema.busy)
         version = _version(connection)
     except sqlite3.Error as error:
         raise StoreError(f"{path}: {error}") from error
