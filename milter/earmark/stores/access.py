@@ -17,7 +17,7 @@ from earmark.log import Log
 from earmark.stores.access_file import connect, rows
 from earmark.stores.sqlite import StoreError
 
-EVERY = 0.5
+EVERY = 0.25
 """Seconds between two looks at the file: one page of it, which the system has in memory."""
 _PAUSE = 5.0
 """Seconds until a file that could not be read is tried again."""
