@@ -21,8 +21,8 @@ CODES = (
     Code("LISTED", 0x7F000002, 0x7F000004, 0xFFFFFFFF, Points(800), "listed", "address", deep=True),
     Code("TRUSTED", 0x7F000A00, 0x7F000A03, 0xFFFFFFFF, Points(-500), "trusted", "address", deep=False),
 )
-BLOCK = Zone("bl.test", "one", ZoneKind.BLOCK, CODES[:1], timeout=0.3)
-ALLOW = Zone("wl.test", "two", ZoneKind.ALLOW, CODES[1:], timeout=0.3)
+BLOCK = Zone("bl.test", "one", ZoneKind.BLOCK, CODES[:1], timeout=2.0)
+ALLOW = Zone("wl.test", "two", ZoneKind.ALLOW, CODES[1:], timeout=2.0)
 HEALTHY = "2.0.0.127.bl.test. A 127.0.0.2\n2.0.0.127.wl.test. A 127.0.10.0\n"
 QUICK = (0.03, 0.05)
 
@@ -172,7 +172,7 @@ async def test_a_resolver_that_strips_127_is_told_from_lists_without_entries() -
 
 async def silent(fault: str) -> None:
     name = f"{fault}.fault.test"
-    dead = BLOCK._replace(name=name, listed_canary=False)
+    dead = BLOCK._replace(name=name, listed_canary=False, timeout=0.3)
     async with watched(zones=(dead, ALLOW)) as lists:
         await until(lambda: lists.health.settled)
         assert lists.health.is_open(0)
@@ -213,7 +213,7 @@ async def test_a_breaker_that_a_worker_opened_is_closed_when_the_list_answers() 
 
 
 async def test_a_list_that_answers_slowly_stays_armed() -> None:
-    slow = BLOCK._replace(name="slow.fault.test", timeout=2.0, listed_canary=False)
+    slow = BLOCK._replace(name="slow.fault.test", listed_canary=False)
     async with watched(zones=(slow, ALLOW)) as lists:
         await until(lambda: lists.rounds.rounds > 2)
         assert lists.condition(slow) is Condition.ARMED
