@@ -1,6 +1,7 @@
 """The real engine, played without an MTA: for `explain FILE`, `session`, and the tests in policy files."""
 
 import asyncio
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,6 +16,9 @@ from earmark.core.evidence import Fact, Status
 from earmark.core.mail import Address, Client, Header
 from earmark.core.verdict import Action, Outcome, Verdict
 from earmark.engine import Engine, Session
+from earmark.log import Log
+from earmark.stores.access import AccessLists
+from earmark.stores.access_file import FILE_NAME
 from earmark.world import world_over
 
 if TYPE_CHECKING:
@@ -39,13 +43,20 @@ def answers(generation: Generation, zone_file: Path | None) -> Iterator[Lookups]
         resolver.close()
 
 
+def access_lists(generation: Generation) -> AccessLists:
+    """Return the allow and deny lists of the service on this machine as they stand now; errors go to standard error."""
+    return AccessLists(generation.server.state / FILE_NAME, Log(sys.stderr.buffer))
+
+
 class Player:
     """Plays sessions one after the other; `judged` holds every transaction that has ended. To be closed."""
 
-    def __init__(self, generation: Generation, lookups: Lookups) -> None:
+    def __init__(self, generation: Generation, lookups: Lookups, access: AccessLists | None = None) -> None:
+        """Without `access`, the allow and deny lists are empty."""
         self.judged: list[Judged] = []
         keys = None if isinstance(lookups, ZoneFile) else read_keys(generation)[0]
-        self._world = world_over(lookups, Zones(lookups, generation.zones.values(), keys=keys))
+        zones = Zones(lookups, generation.zones.values(), keys=keys)
+        self._world = world_over(lookups, zones, access=access)
         server = generation.server
         self._engine = Engine(generation.policies, self._world, generation.id, self.judged.append, server.budget)
 

@@ -9,6 +9,10 @@ from typer.testing import CliRunner
 
 from earmark.cli import session
 from earmark.config import shipped
+from earmark.config.files import copy_shipped
+from earmark.core.access import Kind
+from earmark.stores.access_file import FILE_NAME, put
+from fakes.entries import allow
 
 ZONE = """
 7.2.0.192.zen.spamhaus.org. A 127.0.0.4
@@ -47,6 +51,19 @@ def test_a_listed_client_is_refused_at_rcpt_and_data_finds_no_recipient(zone: Pa
     got = replies(zone, said, "--ip", "192.0.2.7")
     assert [line[:3] for line in got] == ["250", "250", "550", "554", "221"]
     assert "192.0.2.7 is listed by zen.spamhaus.org" in got[2]
+
+
+def test_the_allow_lists_of_the_service_on_this_machine_count(zone: Path, tmp_path: Path) -> None:
+    config, state = tmp_path / "config", tmp_path / "state"
+    copy_shipped(config)
+    state.mkdir()
+    with (config / "policies" / "server.toml").open("r+") as file:
+        text = file.read().replace("[site]", f'state = "{state}"\n\n[site]', 1)
+        file.seek(0)
+        file.write(text)
+    put(state / FILE_NAME, [allow(Kind.CLIENT, "192.0.2.7")])
+    said = "EHLO mail.example.net\nMAIL FROM:<a@example.net>\nRCPT TO:<u@example.org>\nQUIT\n"
+    assert replies(zone, said, "--ip", "192.0.2.7", "-c", str(config))[2] == "250 2.1.5 Ok"
 
 
 def test_a_listed_hop_is_accepted_marked_and_the_edits_are_shown(zone: Path) -> None:

@@ -10,7 +10,7 @@ from earmark.config import Generation, find_directory, load
 from earmark.core.mail import Header, Site, parse_address_text, parse_path
 from earmark.core.received import read_chain
 from earmark.core.record import make_record
-from earmark.playing import Player, answers, play_message
+from earmark.playing import Player, access_lists, answers, play_message
 from earmark.wire.message import body_lines, split_header
 
 _AT_MOST = 64 << 20
@@ -65,7 +65,7 @@ async def _play(
         recipients = [
             parse_path(text.encode()) for text in supposed.recipients or (_somebody(generation.policies.site),)
         ]
-        async with Player(generation, lookups) as player:
+        async with Player(generation, lookups, access_lists(generation)) as player:
             session = player.connect(supposed.ip, supposed.ptr)
             session.helo((supposed.helo or address_literal(supposed.ip)).encode())
             sender = parse_path(supposed.sender.encode())
