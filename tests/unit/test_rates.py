@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from earmark.core.checks.rates import ALWAYS, NO_LIMIT, RATES, Limit, RatesKnobs
+from earmark.core.checks.rates import NO_LIMIT, RATES, UNLESS_ALLOWED, Limit, RatesKnobs
 from earmark.core.evidence import Fact, Finding, Origin, Points, Question, Status, Taking
 from earmark.core.mail import Client, Envelope, Site, parse_path
 from earmark.core.policy import PolicySet
@@ -100,7 +100,7 @@ def test_each_limit_that_is_exceeded_is_found_and_one_bears_the_score() -> None:
 def test_a_limit_can_make_the_client_come_back_whatever_its_score() -> None:
     knobs = RatesKnobs(user=LIMIT, defer=True)
     (finding,) = found([Taking("user", "bob", LIMIT)], knobs)
-    assert (finding.score, finding.defer_at) == (0, ALWAYS)
+    assert (finding.score, finding.defer_at) == (0, UNLESS_ALLOWED)
     assert knobs.client == NO_LIMIT
 
 

@@ -30,8 +30,8 @@ Limit = NewType("Limit", str)
 
 NO_LIMIT = Limit("")
 
-ALWAYS = Points(-1_000_000)
-"""No refuse score is below this."""
+UNLESS_ALLOWED = Points(-50_00)
+"""Only an entry of the allow lists takes a refuse score below this: whom it names is not told to come back."""
 
 BUCKETS = ("client", "network", "sender", "recipient", "user")
 """What can be limited; also the names of the limits' knobs."""
@@ -103,7 +103,7 @@ def _finding(taking: Taking, fact: Fact, score: Points, knobs: RatesKnobs) -> Fi
     _, wait = fact.data
     why = f"{taking.bucket} {taking.key} has had its {messages} messages in {seconds} s: come back in {wait} s"
     origin = Origin.CONNECTION if taking.bucket in ("client", "network") else Origin.ENVELOPE
-    defer_at = ALWAYS if knobs.defer else None
+    defer_at = UNLESS_ALLOWED if knobs.defer else None
     return Finding(
         f"RATE_{taking.bucket.upper()}", origin, score, why, f"rates.{taking.bucket}", taking, defer_at=defer_at
     )
