@@ -12,8 +12,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-_PATIENCE = 10.0
-"""Seconds for one run; it takes a few milliseconds."""
 _LARGEST = 1 << 20
 """Bytes that it may print."""
 _PLACES = f"{os.environ.get('PATH', '/usr/bin')}:/usr/sbin:/sbin:/usr/local/sbin"
@@ -60,12 +58,15 @@ def find_postconf() -> str:
     return shutil.which("postconf", path=_PLACES) or ""
 
 
-def read_postfix(program: str, directory: Path | None) -> Postfix:
-    """Ask postconf about a configuration directory; None for the usual one. Raises PostconfError."""
+def read_postfix(program: str, directory: Path | None, patience: float = 10.0) -> Postfix:
+    """Ask postconf about a configuration directory; None for the usual one. Raises PostconfError.
+
+    `patience` is in seconds, for each of three runs that take a few milliseconds.
+    """
     words = [program, *(["-c", str(directory.absolute())] if directory else [])]
-    settings = read_settings(_output([*words, "-x", *SETTINGS]))
-    own = read_settings(_output([*words, "-P", "-x"]))
-    return Postfix(settings, tuple(read_servers(_output([*words, "-M"]), settings, own)))
+    settings = read_settings(_output([*words, "-x", *SETTINGS], patience))
+    own = read_settings(_output([*words, "-P", "-x"], patience))
+    return Postfix(settings, tuple(read_servers(_output([*words, "-M"], patience), settings, own)))
 
 
 def read_settings(output: str) -> dict[str, str]:
@@ -85,7 +86,7 @@ def read_servers(master: str, settings: Mapping[str, str], own: Mapping[str, str
         yield Server(name, chroot == "y", {**settings, **overrides})
 
 
-def _output(words: list[str]) -> str:
+def _output(words: list[str], patience: float) -> str:
     """Run postconf and return what it prints."""
     try:
         process = subprocess.Popen(  # noqa: S603 - no shell; the words are ours and a directory of the administrator's
@@ -99,7 +100,7 @@ def _output(words: list[str]) -> str:
         raise PostconfError(f"{words[0]}: {error.strerror}") from error
     with process:
         try:
-            said = _read(process, time.monotonic() + _PATIENCE).decode("utf-8", "replace")
+            said = _read(process, patience).decode("utf-8", "replace")
         finally:
             process.kill()  # harmless to one that has ended
     fatal = [line for line in said.splitlines() if line.startswith(f"{_SAID_BY_ITSELF}fatal: ")]
@@ -108,12 +109,13 @@ def _output(words: list[str]) -> str:
     return said
 
 
-def _read(process: "subprocess.Popen[bytes]", deadline: float) -> bytes:
+def _read(process: "subprocess.Popen[bytes]", patience: float) -> bytes:
+    deadline = time.monotonic() + patience
     assert process.stdout is not None  # noqa: S101 - a pipe was asked for
     pipe, said = process.stdout.fileno(), b""
     while len(said) < _LARGEST:
         if not select.select([pipe], [], [], max(deadline - time.monotonic(), 0))[0]:
-            raise PostconfError(f"postconf: no answer within {_PATIENCE:g} s")
+            raise PostconfError(f"postconf: no answer within {patience:g} s")
         data = os.read(pipe, 65536)
         if not data:
             return said
