@@ -1,5 +1,6 @@
 import resource
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -78,21 +79,26 @@ def test_what_is_closed_is_gone() -> None:
     content.close()
 
 
-@pytest.fixture
+@contextmanager
 def full_disk() -> Iterator[None]:
-    """Files of this process may have 1,000 bytes: the kernel's own way to say that there is no room."""
+    """Files of this process may have 1,000 bytes: the kernel's own way to say that there is no room.
+
+    Not a fixture: what runs the tests may write its report to a file before a fixture ends.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-@pytest.mark.usefixtures("full_disk")
 def test_a_full_disk_is_a_reason_and_no_exception() -> None:
     before = files_without_name()
-    content = filled(b"x" * 900)
-    assert content.why == ""
-    content.add(b"x" * 200)
+    with full_disk():
+        content = filled(b"x" * 900)
+        assert content.why == ""
+        content.add(b"x" * 200)
     assert content.why == "no space: File too large"
     assert list(content.chunks()) == []
     assert files_without_name() == before
