@@ -27,7 +27,7 @@ from earmark.service.doctor.names import ask_resolvers, diagnose_list, diagnose_
 from earmark.service.doctor.postconf import PostconfError, read_postfix
 from earmark.service.doctor.service import diagnose_service
 from earmark.service.doctor.sockets import diagnose_sockets
-from earmark.service.doctor.store import diagnose_stores
+from earmark.service.doctor.store import diagnose_ping, diagnose_stores
 from earmark.stores.history import FILE_NAME
 from fakes.dnsd import dnsd
 from fakes.milter_front import milter_front
@@ -252,6 +252,11 @@ def test_a_redis_that_is_not_there_fails(configuration: Path, tmp_path: Path) ->
     (configuration / "policies" / "server.toml").write_text('schema = 1\n[store]\nurl = "unix:///nowhere/redis.sock"\n')
     _, found = diagnose_stores(tmp_path, load(configuration))
     assert found.state is State.FAIL
+
+
+@pytest.mark.parametrize(("seconds", "state"), [(0.001, State.PASS), (0.051, State.FAIL)])
+def test_a_redis_that_is_slower_than_mail_waits_fails(seconds: float, state: State) -> None:
+    assert diagnose_ping("redis://192.0.2.40", seconds, 0.05).state is state
 
 
 @pytest.mark.parametrize(

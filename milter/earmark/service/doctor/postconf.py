@@ -63,10 +63,10 @@ def read_postfix(program: str, directory: Path | None, patience: float = 10.0) -
 
     `patience` is in seconds, for each of three runs that take a few milliseconds.
     """
-    words = [program, *(["-c", str(directory.absolute())] if directory else [])]
-    settings = read_settings(_output([*words, "-x", *SETTINGS], patience))
-    own = read_settings(_output([*words, "-P", "-x"], patience))
-    return Postfix(settings, tuple(read_servers(_output([*words, "-M"], patience), settings, own)))
+    where = ["-c", str(directory.absolute())] if directory else []
+    settings = read_settings(_output(program, [*where, "-x", *SETTINGS], patience))
+    own = read_settings(_output(program, [*where, "-P", "-x"], patience))
+    return Postfix(settings, tuple(read_servers(_output(program, [*where, "-M"], patience), settings, own)))
 
 
 def read_settings(output: str) -> dict[str, str]:
@@ -86,18 +86,19 @@ def read_servers(master: str, settings: Mapping[str, str], own: Mapping[str, str
         yield Server(name, chroot == "y", {**settings, **overrides})
 
 
-def _output(words: list[str], patience: float) -> str:
+def _output(program: str, words: list[str], patience: float) -> str:
     """Run postconf and return what it prints."""
     try:
         process = subprocess.Popen(  # noqa: S603 - no shell; the words are ours and a directory of the administrator's
-            words,
+            ["postconf", *words],  # noqa: S607 - `program` is started; it puts this name before what it says by itself
+            executable=program,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             env={"PATH": _PLACES, "LC_ALL": "C"},
         )
     except OSError as error:
-        raise PostconfError(f"{words[0]}: {error.strerror}") from error
+        raise PostconfError(f"{program}: {error.strerror}") from error
     with process:
         try:
             said = _read(process, patience).decode("utf-8", "replace")

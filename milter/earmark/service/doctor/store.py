@@ -38,10 +38,14 @@ def _redis(url: str, password: str) -> Diagnosis:
     from earmark.stores.redis import BUDGET, time_ping  # noqa: PLC0415 - 0.2 s that most sites never need
 
     try:
-        seconds = asyncio.run(time_ping(url, password))
+        return diagnose_ping(url, asyncio.run(time_ping(url, password)), BUDGET)
     except OSError as error:
-        return fails("store", str(error), "start that Redis, or mend [store] url and password_file in server.toml")
+        return fails("store", str(error), "start that Redis, or correct [store] url and password_file")
+
+
+def diagnose_ping(url: str, seconds: float, budget: float) -> Diagnosis:
+    """Say whether a Redis that took so many seconds for a PING is in time; mail gives it `budget` seconds."""
     seen = f"{url} answers PING in {seconds * 1000:.1f} ms"
-    if seconds > BUDGET:
-        return fails("store", f"{seen}; mail waits {BUDGET * 1000:.0f} ms", "use one that is nearer, or has less to do")
+    if seconds > budget:
+        return fails("store", f"{seen}; mail waits {budget * 1000:.0f} ms", "use one that is nearer, or has less to do")
     return passes("store", seen)
