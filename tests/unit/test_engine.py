@@ -1,6 +1,7 @@
 """The engine: look-ups start early, waiting happens once, late answers never refuse."""
 
 import asyncio
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from ipaddress import ip_network
@@ -154,6 +155,18 @@ async def test_an_unknown_is_asked_again_for_the_next_transaction() -> None:
     session.mail(parse_path(b"<a@example.net>"))
     assert (await rcpt(session)).action is Action.REJECT
     assert world.asked.count(ZEN_OF_IP) == 2
+
+
+async def test_a_list_that_is_disarmed_between_two_messages_of_a_connection_counts_nothing_for_the_second() -> None:
+    world = Held(facts={ZEN_OF_IP: LISTED._replace(at=time.time())})
+    session = connected(engine(world, []))
+    assert (await rcpt(session)).action is Action.REJECT
+    session.abort()
+    world.facts[ZEN_OF_IP] = Fact(Status.TEMPERROR, why="lists the world")
+    session.mail(parse_path(b"<a@example.net>"))
+    outcome = await rcpt(session)
+    assert outcome.action is Action.ACCEPT
+    assert outcome.unknown == (ZEN_OF_IP,)
 
 
 async def test_a_second_transaction_has_nothing_of_the_first() -> None:

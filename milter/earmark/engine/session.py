@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from earmark.content import Content
 from earmark.core.checks import Asking
-from earmark.core.evidence import ArcChain, Fact, Question, ReverseName, Signatures, Stage, Status
+from earmark.core.evidence import ArcChain, Fact, Listing, Question, ReverseName, Signatures, Stage, Status
 from earmark.core.judge import MAX_ROUNDS, combine, plan
 from earmark.core.mail import Address, Client, Envelope, Header, Message, Transaction, within
 from earmark.core.policy import Policy, union
@@ -147,12 +147,16 @@ class Session:
         self._foresee(Stage.MAIL)
 
     def _good_facts(self) -> dict[Question, Fact]:
-        """Return what earlier transactions learnt of the connection and is still good: unknowns are asked again."""
+        """Return what earlier transactions learnt of the connection and is still good: unknowns are asked again.
+
+        Lists too: what one said is in the cache, unless it has been disarmed meanwhile.
+        """
         now = self.envelope.at
         return {
             question: fact._replace(late=False) if fact.late else fact
             for question, fact in self.facts.items()
             if question in self._kept
+            and not isinstance(question, Listing)
             and fact.status is not Status.TEMPERROR
             and (not fact.ttl or now < fact.at + fact.ttl)
         }
