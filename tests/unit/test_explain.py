@@ -214,6 +214,22 @@ def test_what_would_flip_it_is_told_for_each_action() -> None:
     assert list(flips(deferred)) == ["would not be deferred with an answer from list zen.example 192.0.2.7"]
 
 
+def test_what_would_flip_a_greylisting_is_told() -> None:
+    found = {**report("reject")["findings"][0], "name": "GREYLISTED", "score": 0.0, "defer_at": 0.0}
+    deferred = report("reject", action="defer", would="defer", refuse_score=0.0, findings=[found])
+    assert list(flips(deferred)) == ["would not be deferred without GREYLISTED"]
+
+
+def test_what_would_flip_a_refusal_after_data_is_the_opt_in() -> None:
+    refused = report("reject", refuse_score=0.9, mark_score=5.9)
+    assert list(flips(refused)) == ['would not be refused with dmarc = "weigh"']
+
+
+def test_where_only_the_mode_keeps_a_refusal_back_no_points_are_missing() -> None:
+    kept = report("reject", mode="observe", action="accept", would="reject", mark_score=8.0)
+    assert list(flips(kept)) == ["mode = enforce would reject"]
+
+
 def test_hostile_text_in_a_record_cannot_steer_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     hop = Hop("192.0.2.8", "\x1b[2J", "", "by\r\nline", "ESMTP", authenticated=False, trusted=False, why="[bold]x[/]")
     explained = explanation(record(helo="\x1b]0;x\x07[red]", user="a\nb"), [hop])

@@ -53,20 +53,36 @@ def flips(report: dict[str, Any]) -> Iterator[str]:
     if report["would"] != report["action"]:
         yield f"mode = enforce would {report['would']}" if report["would"] != "mark" else "mode = mark would mark"
     match report["action"]:
+        case "reject" if report["refuse_score"] < report["refuse_at"]:  # after DATA
+            yield 'would not be refused with dmarc = "weigh"'
         case "reject":
             refusing = [found for found in report["findings"] if found["origin"] in ("connection", "envelope")]
             yield from _without(refusing, report["refuse_score"] - report["refuse_at"], "refused")
         case "defer":
-            yield "would not be deferred with an answer from " + ", ".join(report["unknown"])
+            yield f"would not be deferred {_deferring(report)}"
         case "mark":
             if report["mark_score"] >= report["mark_at"]:
                 yield from _without(report["findings"], report["mark_score"] - report["mark_at"], "marked")
         case _:
-            yield f"would be marked with {report['mark_at'] - report['mark_score']:.2f} points more"
-            yield (
-                f"would be refused with {report['refuse_at'] - report['refuse_score']:.2f} points more"
-                " on the connection or the envelope, known at RCPT"
-            )
+            yield from _away(report)
+
+
+def _deferring(report: dict[str, Any]) -> str:
+    """Return what would have let in who was told to come back."""
+    asking = ((found["name"], found.get("defer_at")) for found in report["findings"])
+    names = [name for name, defer_at in asking if defer_at is not None and defer_at <= report["refuse_score"]]
+    if names:
+        return "without " + " and ".join(names)
+    return "with an answer from " + ", ".join(report["unknown"])
+
+
+def _away(report: dict[str, Any]) -> Iterator[str]:
+    """Yield how far an accepted mail is from another outcome; nothing where only the mode keeps it."""
+    to_mark, to_refuse = report["mark_at"] - report["mark_score"], report["refuse_at"] - report["refuse_score"]
+    if to_mark > 0:
+        yield f"would be marked with {to_mark:.2f} points more"
+    if to_refuse > 0:
+        yield f"would be refused with {to_refuse:.2f} points more on the connection or the envelope, known at RCPT"
 
 
 def _without(findings: list[dict[str, Any]], above: float, word: str) -> Iterator[str]:

@@ -36,6 +36,7 @@ def finding_report(finding: Finding, places: Mapping[str, object]) -> dict[str, 
         "why": finding.why,
         "question": question_text(finding.question) if finding.question else None,
         "late": finding.late,
+        "defer_at": None if finding.defer_at is None else finding.defer_at / 100,
         "knob": finding.knob,
         "set_by": str(places.get(finding.knob, "")),
     }
