@@ -221,11 +221,24 @@ def test_a_header_that_does_not_name_the_columns_is_refused(run: Run, content: b
     assert refused.stderr.startswith(f"-:{problem}")
 
 
-def test_a_state_directory_or_file_that_is_not_there_is_said(run: Run, tmp_path: Path) -> None:
+def test_a_state_directory_that_is_not_there_is_said(tmp_path: Path) -> None:
     gone = CliRunner().invoke(APP, ["allow", "list", "--state", str(tmp_path / "nowhere")])
     assert gone.exit_code == 1
     assert gone.stderr == f"{tmp_path}/nowhere: No such file or directory\n"
-    assert "No such file" in run("allow", "import", str(tmp_path / "nothing.csv")).stderr
+
+
+def test_what_was_done_or_not_found_is_said(run: Run, tmp_path: Path) -> None:
+    assert run("allow", "list").stdout == "no entries\n"
+    assert run("deny", "list", "--json").stdout == '{\n  "v": 1,\n  "entries": []\n}\n'
+    run("deny", "add", "*.example.net", "--domain", "example.org")
+    assert (
+        run("deny", "remove", "*.example.net").stderr
+        == "no such entry: deny sender-domain *.example.net for everybody\n"
+    )
+    removed = run("deny", "remove", "*.example.net", "--domain", "example.org")
+    assert removed.stdout == "removed: deny sender-domain *.example.net for example.org\n"
+    missing = run("allow", "import", str(tmp_path / "nothing.csv"))
+    assert missing.stderr == f"{tmp_path}/nothing.csv: No such file or directory\n"
 
 
 def test_a_broken_file_is_said_and_not_written_over(run: Run, tmp_path: Path) -> None:

@@ -254,6 +254,23 @@ def test_the_explanation_has_the_fields_of_its_schema() -> None:
     assert explained["recipients"][0]["findings"][0]["evidence"]["age"] == 5.0
 
 
+def test_answers_that_no_finding_shows_are_told_where_they_say_something() -> None:
+    explained = explanation(record(), [])
+    (shown,) = explained["recipients"][0]["findings"]
+    fact = shown["evidence"]
+    signature = "permerror example.com @example.com s rsa-sha256 0 no key"
+    explained["facts"] = {
+        shown["question"]: fact,
+        "dkim 0123456789AB": {**fact, "status": "permerror", "data": [signature], "why": "no key"},
+        "mx example.net": {**fact, "status": "none", "data": []},
+    }
+    told = [line.text for line in lines(explained)]
+    begin = told.index("also answered:") + 1
+    assert told[begin].startswith("  dkim 0123456789AB: permerror (no key), 5 s old, from")
+    assert told[begin + 1] == f"    {signature}"
+    assert not any("mx example.net" in line for line in told)
+
+
 def test_how_a_result_of_spf_came_about_is_told_one_step_a_line(place: Path) -> None:
     (place / "zone.txt").write_text(ZONE + 'a.example. TXT "v=spf1 a:mail.example.net -all"\n')
     result = of_file(place, "--ip", "192.0.2.9", "--from", "x@a.example", "--rcpt", "u@example.org")

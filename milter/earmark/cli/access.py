@@ -107,8 +107,7 @@ def list_(
     if as_json:
         print(json.dumps({"v": 1, "entries": [_shown(entry) for entry in entries]}, indent=2))
         return
-    for entry in entries:
-        print(entry_line(entry))
+    print("\n".join(map(entry_line, entries)) or "no entries")
 
 
 def remove(
@@ -130,7 +129,8 @@ def remove(
     except ValueError as error:
         _fail(error)
     if not _in_state(config, state, lambda path: access_file.remove(path, key)):
-        _fail(f"no such entry: {' '.join(filter(None, key))}")
+        _fail(f"no such entry: {_key_text(key)}")
+    print(f"removed: {_key_text(key)}")
 
 
 def import_(
@@ -154,7 +154,9 @@ def import_(
         if len(raw) > BYTES_AT_MOST:
             _fail(f"{file}: larger than {BYTES_AT_MOST} bytes")
         entries = read_csv(raw, file, Defaults(_verb(context), author or _login(), datetime.now(UTC)))
-    except (ConfigError, OSError) as error:
+    except OSError as error:
+        _fail(f"{file}: {error.strerror}")
+    except ConfigError as error:
         _fail(error)
     replaced = _in_state(config, state, lambda path: put(path, entries))
     print(f"{len(entries)} entries imported, {replaced} of them in place of others")
@@ -176,6 +178,11 @@ def entry_line(entry: "Entry") -> str:
     words += ["unauthenticated"] if entry.unauthenticated else []
     words.append(f"by {entry.author or 'nobody'} {entry.created}".rstrip())
     return " ".join(words) + (f": {entry.note}" if entry.note else "")
+
+
+def _key_text(key: "Key") -> str:
+    verb, kind, subject, scope = key
+    return f"{verb} {kind} {subject} for {scope or 'everybody'}"
 
 
 def _shown(entry: "Entry") -> dict[str, Any]:

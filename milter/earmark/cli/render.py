@@ -23,6 +23,7 @@ def lines(explained: dict[str, Any]) -> Iterator[Line]:
     for recipient in explained["recipients"]:
         yield from _recipient(recipient)
     yield from _unchecked(explained)
+    yield from _others(explained)
     yield from _chain(explained)
     yield from _edits(explained)
     yield from _rederived(explained["rederived"])
@@ -95,6 +96,19 @@ def _unchecked(explained: dict[str, Any]) -> Iterator[Line]:
     for question in explained["unknown"]:
         fact = explained["facts"].get(question)
         yield Line(f"  {question}: {_evidence(fact) if fact else 'no answer'}")
+
+
+def _others(explained: dict[str, Any]) -> Iterator[Line]:
+    """Yield the answers that say something and that no finding shows, such as signatures, or tokens left of a limit."""
+    shown = {found["question"] for recipient in explained["recipients"] for found in recipient["findings"]}
+    shown.update(explained["unknown"])
+    others = {key: fact for key, fact in explained["facts"].items() if key not in shown and fact["status"] != "none"}
+    if others:
+        yield Line("")
+        yield Line("also answered:")
+    for question, fact in others.items():
+        yield Line(f"  {question}: {_evidence(fact)}")
+        yield from (Line(f"    {step}", "dim") for step in fact["data"] if " " in step)
 
 
 def _chain(explained: dict[str, Any]) -> Iterator[Line]:
