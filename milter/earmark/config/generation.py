@@ -6,7 +6,14 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import fields
 
 from earmark.config.document import Document, parse
-from earmark.config.policies import Compiler, PolicyText, claim_problems, name_problems, threshold_problems
+from earmark.config.policies import (
+    Compiler,
+    PolicyText,
+    claim_problems,
+    greylist_problems,
+    name_problems,
+    threshold_problems,
+)
 from earmark.config.policy_tests import PolicyTest, tests_of
 from earmark.config.problems import ConfigError, Problem, did_you_mean, whole_file
 from earmark.config.rules import Rules, compile_rules
@@ -104,6 +111,7 @@ def _read_policies(
         problems += [*wrong, *name_problems(document, rules)]
         if default:
             problems += threshold_problems(document, default)
+            problems += greylist_problems(document, default)
         if table is not None:
             texts[document.name] = PolicyText(document, written(table))
     return texts.pop(DEFAULT, None), list(texts.values()), problems

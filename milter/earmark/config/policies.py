@@ -97,6 +97,29 @@ def threshold_problems(document: Document, default: Document) -> Iterator[Proble
         yield document.problem(("refuse_at",), reason)
 
 
+def greylist_problems(document: Document, default: Document) -> Iterator[Problem]:
+    """Find greylisting that is switched on and could never happen, since what it begins at is refused already.
+
+    Where default.toml alone says all of it, it is told there and not for each domain.
+    """
+    own = _greylist(document)
+    table = {**_greylist(default), **own}
+    from_score = _score(table.get("from_score"))
+    refuse_at = _score({**default.values, **document.values}.get("refuse_at"))
+    if table.get("enabled") is not True or from_score is None or refuse_at is None or from_score < refuse_at:
+        return
+    key = next((key for key in ("from_score", "enabled") if key in own), "")
+    if key or "refuse_at" in document.values:
+        path: Path = ("greylist", key) if key else ("refuse_at",)
+        scores = f"from_score, {points_text(from_score)}, is not below refuse_at, {points_text(refuse_at)}"
+        yield document.problem(path, f"{scores}: nobody would be told to come back")
+
+
+def _greylist(document: Document) -> Settings:
+    table = document.values.get("greylist")
+    return table if isinstance(table, dict) else {}
+
+
 def claim_problems(documents: Iterable[Document]) -> Iterator[Problem]:
     """Find domains and patterns that are claimed twice."""
     claimed: dict[str, Place] = {}

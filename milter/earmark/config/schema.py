@@ -263,6 +263,8 @@ def _problem(read: Document, shape: type[Table], at: document.Path, found: Error
     path: document.Path = found["loc"]
     context = found.get("ctx", {})
     match found["type"]:
+        case "list_type" if path == ("test",):
+            reason = "must be written [[test]], once for each test"
         case "extra_forbidden":
             reason = "unknown setting" + _hint(shape, path)
         case "missing":
@@ -287,13 +289,14 @@ _REASONS = {
 
 
 def _missing_hint(path: document.Path) -> str:
-    check_of = SECTIONS.get(str(path[0]))
+    first, *rest = path
     if path == ("schema",):
         return "; this version reads schema = 1"
-    if check_of is None or len(path) == 1:
+    if first not in SECTIONS and first not in TOP_LEVEL:
         return ""
-    kind = knobs_of(check_of)[str(path[1])].kind
-    return f"; {path[1]} = 0.00 switches it off" if kind is Kind.WEIGHT else ""
+    if rest and knobs_of(SECTIONS[str(first)])[str(rest[0])].kind is Kind.WEIGHT:
+        return f"; {rest[0]} = 0.00 switches it off"
+    return "; copy it from the default.toml that `earmark config init DIR` writes"
 
 
 def _hint(shape: type[Table], path: document.Path) -> str:
