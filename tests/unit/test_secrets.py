@@ -1,6 +1,9 @@
 """Keys of lists in files of their own: what is refused, where it is told, and that a key stands nowhere else."""
 
 import os
+import re
+import shlex
+import subprocess
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -8,8 +11,10 @@ from pathlib import Path
 import pytest
 
 from earmark.config import ConfigError, compile_generation, read_files, shipped
+from earmark.config.files import copy_shipped
 from earmark.config.secrets import read_key, read_keys
 from earmark.service.lists import keys_of
+from earmark.service.policy_tests import load_tested
 
 KEY = "sekretkey0123456789abcdefg"
 SHIPPED = read_files(shipped())
@@ -118,3 +123,16 @@ def test_the_keys_of_a_shadows_own_lists_are_read_too(path: Path) -> None:
     assert keys_of(main, None) == ({}, [])
     path.unlink()
     assert {problem.file for problem in keys_of(main, shadow)[1]} == {"rules/local.toml"}
+
+
+def test_the_shipped_policies_hold_their_tests_with_the_lists_of_the_sample(path: Path, tmp_path: Path) -> None:
+    copy_shipped(tmp_path / "etc")
+    sample = tmp_path / "etc/rules/spamhaus-dqs.toml.sample"
+    rules = sample.read_text().replace("/etc/earmark/keys/dqs", str(path))
+    (tmp_path / "etc/rules/dqs.toml").write_text(rules)
+    (command,) = re.findall(r"^#   (sed (?:.*\\\n)?.*)$", rules, re.MULTILINE)
+    command = command.replace("\\\n#", "").replace("/etc/earmark", str(tmp_path / "etc"))
+    subprocess.run(shlex.split(command), check=True, timeout=30)
+    generation, shadow, _ = load_tested(tmp_path / "etc")
+    assert {"zen.dq.spamhaus.net", "dbl.dq.spamhaus.net"} <= set(keys_of(generation, shadow)[0])
+    assert not {"zen.spamhaus.org", "dbl.spamhaus.org"} & set(generation.zones)
