@@ -173,6 +173,16 @@ async def test_a_message_that_is_dropped_is_answered_and_holds_up_nobody(make: C
     assert (await verdict_on(dkim, signed())).status is Status.PASS
 
 
+async def test_a_message_that_is_dropped_at_once_leaves_nothing_behind(make: Callable[..., Dkim]) -> None:
+    dkim = make()
+    facts = asked(dkim, "one")
+    dkim.drop("one")  # before the task has taken its first step
+    await until(lambda: bool(facts))
+    assert facts[0].why == "broken off"
+    assert not dkim._open
+    assert not dkim._tasks
+
+
 async def test_a_message_that_is_closed_while_it_is_sent_is_unknown(make: Callable[..., Dkim]) -> None:
     dkim = make()
     await stopped_child(dkim)

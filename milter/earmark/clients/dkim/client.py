@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 
 from earmark.clients.dkim.chain import read_chain
 from earmark.clients.dkim.fields import (
@@ -81,15 +82,18 @@ class Dkim:
             deliver(question, _unknown(content.why or f"larger than {self._at_most} bytes"))
         else:
             self._open[question] = [deliver]
-            self._tasks[question] = asyncio.get_running_loop().create_task(self._work_on(question, content))
+            task = asyncio.get_running_loop().create_task(self._work_on(question, content))
+            self._tasks[question] = task
+            task.add_done_callback(partial(self._ended, question))
 
     async def _work_on(self, question: Signatures | ArcChain, content: Content) -> None:
-        fact = _unknown("broken off")
-        try:
-            answer = self._signatures if isinstance(question, Signatures) else self._chain
-            fact = await answer(content)
-        finally:
-            self._finish(question, fact)
+        answer = self._signatures if isinstance(question, Signatures) else self._chain
+        self._finish(question, await answer(content))
+
+    def _ended(self, question: Question, task: asyncio.Task[None]) -> None:
+        """Answer for a task that was cancelled, perhaps before it took its first step, or that failed."""
+        if self._tasks.get(question) is task:
+            self._finish(question, _unknown("broken off"))
 
     def _finish(self, question: Question, fact: Fact) -> None:
         self._tasks.pop(question, None)
