@@ -84,3 +84,12 @@ def test_ten_thousand_clients_leave_the_cache_as_large_as_it_may_be() -> None:
         cache.put(number, FACT, 60.0)
         assert len(cache) <= 100
     assert len(cache) >= 50
+
+
+def test_long_answers_about_names_that_a_sender_chose_take_the_room_of_many() -> None:
+    cache = Cache(100)
+    for number in range(1000):
+        cache.put(number, Fact(Status.PASS, ("x" * 255,) * 40), 60.0)
+        held = [fact for at in range(number + 1) if (fact := (cache._young.get(at) or cache._old.get(at)))]
+        assert sum(len(text) for _, fact in held for text in fact.data) <= 110 * 1024
+    assert cache.get(999, 1.0)

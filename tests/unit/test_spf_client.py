@@ -2,10 +2,11 @@
 
 import asyncio
 import itertools
+import time
 
 import pytest
 
-from earmark.clients.dns import Resolver
+from earmark.clients.dns import Done, Resolver
 from earmark.clients.spf import Spf
 from earmark.core.evidence import CheckHost, Fact, Question, Status
 from fakes.dnsd import dnsd
@@ -206,6 +207,19 @@ async def test_a_check_that_two_ask_for_at_once_is_made_once_and_remembered() ->
     assert len(lookups.asked) == 2
     await ask(client, question(sender="eve@a.example"))
     assert len(lookups.asked) == 4
+
+
+async def test_a_clock_that_is_set_back_makes_no_result_immortal() -> None:
+    class Tomorrows(CountedLookups):
+        def lookup(self, name: str, rtype: str, done: Done, *, give_up: float = 5.0) -> None:
+            tomorrow = time.time() + 86_400
+            super().lookup(name, rtype, lambda fact: done(fact._replace(at=tomorrow)), give_up=give_up)
+
+    client = Spf(Tomorrows('a.example TXT "v=spf1 -all"'))
+    fact = await ask(client, question())
+    now = time.monotonic()
+    assert client._cache.get(question(), now) is fact
+    assert client._cache.get(question(), now + fact.ttl) is None
 
 
 async def test_an_unknown_is_not_remembered() -> None:

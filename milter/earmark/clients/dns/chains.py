@@ -50,7 +50,9 @@ class Chains(Generic[Asked]):
         try:
             fact = await self.answer(question)
             if fact.status is not Status.TEMPERROR:
-                self._cache.put(question, fact, time.monotonic() + fact.at + fact.ttl - time.time())
+                # never for longer than the TTL says, even where the clock has been set back since `at`
+                left = min(fact.at + fact.ttl - time.time(), fact.ttl)
+                self._cache.put(question, fact, time.monotonic() + left)
         finally:
             self._finish(question, fact)
 
