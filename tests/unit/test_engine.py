@@ -161,6 +161,7 @@ async def test_a_list_that_is_disarmed_between_two_messages_of_a_connection_coun
     world = Held(facts={ZEN_OF_IP: LISTED._replace(at=time.time())})
     session = connected(engine(world, []))
     assert (await rcpt(session)).action is Action.REJECT
+    assert world.asked.count(ZEN_OF_IP) == 1
     session.abort()
     world.facts[ZEN_OF_IP] = Fact(Status.TEMPERROR, why="lists the world")
     session.mail(parse_path(b"<a@example.net>"))

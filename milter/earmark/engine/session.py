@@ -147,16 +147,12 @@ class Session:
         self._foresee(Stage.MAIL)
 
     def _good_facts(self) -> dict[Question, Fact]:
-        """Return what earlier transactions learnt of the connection and is still good: unknowns are asked again.
-
-        Lists too: what one said is in the cache, unless it has been disarmed meanwhile.
-        """
+        """Return what earlier transactions learnt of the connection and is still good: unknowns are asked again."""
         now = self.envelope.at
         return {
             question: fact._replace(late=False) if fact.late else fact
             for question, fact in self.facts.items()
             if question in self._kept
-            and not isinstance(question, Listing)
             and fact.status is not Status.TEMPERROR
             and (not fact.ttl or now < fact.at + fact.ttl)
         }
@@ -248,6 +244,8 @@ class Session:
                     ended, self._engine.generation, self._waited,
                 )
             )  # fmt: skip
+        if self.id:  # lists are asked again: the cache knows what one said, unless it has been disarmed meanwhile
+            self._kept = {question for question in self._kept if not isinstance(question, Listing)}
         self._clear()
 
     def _foresee(self, stage: Stage) -> None:
