@@ -1,6 +1,7 @@
 """Every finding is told in the manual and shown by a golden case."""
 
 import re
+import tomllib
 from pathlib import Path
 
 from earmark.core.checks import access, allowed, authentication, client, greylist, helo, rates, sender, spf
@@ -33,3 +34,13 @@ def test_every_finding_stands_in_the_manual_and_in_a_golden_case() -> None:
 def test_the_manual_names_no_finding_that_does_not_exist() -> None:
     told = set(re.findall(r"^\| `([A-Z_]+)` ", MANUAL, re.MULTILINE))
     assert told == named_in_code() | {"RECEIVED_"}
+
+
+def test_every_code_of_a_list_that_is_asked_by_default_stands_in_a_golden_case() -> None:
+    default = tomllib.loads((ROOT / "policies" / "default.toml").read_text())
+    asked = {name for table in default.values() if isinstance(table, dict) for name in table.get("zones", ())}
+    zones = tomllib.loads((ROOT / "rules" / "zones.toml").read_text())["zone"]
+    symbols = [code["symbol"] for zone in zones if zone["name"] in asked for code in zone["code"]]
+    assert len(symbols) >= 10
+    for symbol in symbols:
+        assert re.search(rf"^    {symbol} ", CASES, re.MULTILINE), f"no golden case shows {symbol}"

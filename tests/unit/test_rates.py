@@ -2,7 +2,8 @@
 
 from dataclasses import replace
 
-from earmark.core.checks.rates import NO_LIMIT, RATES, UNLESS_ALLOWED, Limit, RatesKnobs
+from earmark.core.checks.check import UNLESS_ALLOWED
+from earmark.core.checks.rates import NO_LIMIT, RATES, Limit, RatesKnobs
 from earmark.core.evidence import Fact, Finding, Origin, Points, Question, Status, Taking
 from earmark.core.mail import Client, Envelope, Site, parse_path
 from earmark.core.policy import PolicySet

@@ -23,6 +23,7 @@ Theory of operation
 from collections.abc import Iterable, Sequence
 
 from earmark.core.checks import Asking, Check, EnvelopeCheck, MessageCheck
+from earmark.core.checks.check import UNLESS_ALLOWED
 from earmark.core.evidence import UNKNOWN, Facts, Finding, Greylisting, Origin, Question, Stage, Status, Taking
 from earmark.core.mail import Envelope, Transaction
 from earmark.core.policy import Mode, OnError, Policy
@@ -113,14 +114,18 @@ def decide(
         mark_score += found.score
         if found.origin in _REFUSING and not found.late:
             refuse_score += found.score
-    findings = tuple(found for found in findings if not _is_idle(found, refuse_score, policy))
     if stage <= Stage.RCPT:
         facts = on_time(facts)
     unknown = unanswered(stage, txn, facts, policy)
     if stage > Stage.RCPT:
-        action, would = _at_end(mark_score, findings, unknown, policy, early.would if early else Action.ACCEPT)
+        known = early.findings if early else ()
+        findings = tuple(found for found in findings if found in known or not _only_defers(found))
+        unsure = _is_unsure(unknown, mark_score)
+        action, would = _at_end(mark_score, findings, policy, early.would if early else Action.ACCEPT, unsure=unsure)
         return Outcome(action, refuse_score, mark_score, findings, unknown, would)
-    would = _refusal(refuse_score + relief(unknown, txn.envelope, facts, policy), findings, unknown, policy)
+    at_best = refuse_score + relief(unknown, txn.envelope, facts, policy)
+    findings = tuple(found for found in findings if not _is_idle(found, at_best, policy))
+    would = _refusal(at_best, findings, policy, unsure=_is_unsure(unknown, refuse_score))
     action = would if policy.mode is Mode.ENFORCE else Action.ACCEPT
     effects = tuple(
         effect
@@ -131,15 +136,20 @@ def decide(
     return Outcome(action, refuse_score, mark_score, findings, unknown, would, effects=effects)
 
 
-def _refusal(at_best: int, findings: Iterable[Finding], unknown: tuple[Question, ...], policy: Policy) -> Action:
+def _refusal(at_best: int, findings: Iterable[Finding], policy: Policy, *, unsure: bool) -> Action:
     """Return what happens at RCPT; `at_best` is the refuse score with the kindest answers to what is unknown."""
     if not policy.refuses:
         return Action.ACCEPT
     if at_best >= policy.refuse_at:
         return Action.REJECT
-    if policy.on_error is OnError.DEFER and misses_evidence(unknown):
+    if policy.on_error is OnError.DEFER and unsure:
         return Action.DEFER
     return Action.DEFER if any(defers(found, at_best) for found in findings) else Action.ACCEPT
+
+
+def _is_unsure(unknown: Iterable[Question], score: int) -> bool:
+    """Return whether something is unknown that counts: nothing does for whom an entry of the lists allows."""
+    return score >= UNLESS_ALLOWED and misses_evidence(unknown)
 
 
 def misses_evidence(unknown: Iterable[Question]) -> bool:
@@ -147,9 +157,15 @@ def misses_evidence(unknown: Iterable[Question]) -> bool:
     return any(not isinstance(question, _OWN_STORE) for question in unknown)
 
 
-def _is_idle(finding: Finding, refuse_score: int, policy: Policy) -> bool:
+def _only_defers(finding: Finding) -> bool:
+    """Return whether a finding can do nothing but make the client come back."""
+    return finding.defer_at is not None and not finding.score
+
+
+def _is_idle(finding: Finding, at_best: int, policy: Policy) -> bool:
     """Return whether a finding could only make the client come back, and does not: then nothing was found."""
-    return finding.defer_at is not None and not finding.score and not (policy.refuses and defers(finding, refuse_score))
+    comes_back = policy.refuses and at_best < policy.refuse_at and defers(finding, at_best)
+    return _only_defers(finding) and not comes_back
 
 
 def defers(finding: Finding, refuse_score: int) -> bool:
@@ -158,10 +174,10 @@ def defers(finding: Finding, refuse_score: int) -> bool:
 
 
 def _at_end(
-    mark_score: int, findings: Iterable[Finding], unknown: tuple[Question, ...], policy: Policy, early: Action
+    mark_score: int, findings: Iterable[Finding], policy: Policy, early: Action, *, unsure: bool
 ) -> tuple[Action, Action]:
     """Return what happens at the end of the message, and what mode = "enforce" would have done in all."""
-    marks = mark_score >= policy.mark_at or (policy.on_error is OnError.MARK and misses_evidence(unknown))
+    marks = mark_score >= policy.mark_at or (policy.on_error is OnError.MARK and unsure)
     refused = policy.refuses and any(found.opt_in in policy.refuses_on and not found.late for found in findings)
     would = Action.REJECT if refused else max(early, Action.MARK if marks else Action.ACCEPT)
     if policy.mode is Mode.OBSERVE:

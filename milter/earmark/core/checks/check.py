@@ -9,12 +9,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from earmark.core.effects import Effect
-from earmark.core.evidence import Facts, Finding, Origin, Question, Stage
+from earmark.core.evidence import Facts, Finding, Origin, Points, Question, Stage
 from earmark.core.mail import Envelope, Transaction
 from earmark.core.verdict import Action
 
 Knobs = Any
 """The frozen dataclass beside a check; only that check knows its type."""
+
+UNLESS_ALLOWED = Points(-50_00)
+"""Only an entry of the allow lists takes a score below this: whom it names is not told to come back, and nothing that
+is unknown is held against him."""
 
 
 def no_relief(_question: Question, _envelope: Envelope, _facts: Facts, _knobs: Knobs) -> int:

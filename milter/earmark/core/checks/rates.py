@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import NewType
 
-from earmark.core.checks.check import EnvelopeCheck
+from earmark.core.checks.check import UNLESS_ALLOWED, EnvelopeCheck
 from earmark.core.evidence import (
     NO_POINTS,
     UNKNOWN,
@@ -29,9 +29,6 @@ Limit = NewType("Limit", str)
 """A limit as it is written, "tokens/seconds", such as "30/60"; "" for none."""
 
 NO_LIMIT = Limit("")
-
-UNLESS_ALLOWED = Points(-50_00)
-"""Only an entry of the allow lists takes a refuse score below this: whom it names is not told to come back."""
 
 BUCKETS = ("client", "network", "sender", "recipient", "user")
 """What can be limited; also the names of the limits' knobs."""
