@@ -36,6 +36,20 @@ def test_other_policies_come_out_otherwise_and_say_for_whom() -> None:
     assert "u0@example.org: refuse_score was 0.0, now 8.0" in told
 
 
+def test_findings_that_differ_are_told_by_name_and_a_field_of_later_versions_is_no_difference() -> None:
+    again = judged()
+    (recipient,) = make_record(again).recipients
+    findings = recipient["findings"]
+    stored = replace(record(), recipients=[{**recipient, "findings": []}])
+    told = list(differences(stored, again))
+    assert told == ["u0@example.org: findings were none; now +5.00 ZEN_XBL"]
+    older = [{key: value for key, value in found.items() if key != "defer_at"} for found in findings]
+    assert list(differences(replace(record(), recipients=[{**recipient, "findings": older}]), again)) == []
+    other = [{**found, "set_by": "elsewhere.toml:1"} for found in findings]
+    told = list(differences(replace(record(), recipients=[{**recipient, "findings": other}]), again))
+    assert told == [f"u0@example.org: set_by of ZEN_XBL was elsewhere.toml:1, now {findings[0]['set_by']}"]
+
+
 def test_received_values_survive_byte_for_byte_up_to_the_limit() -> None:
     values = [bytes(range(256)), b" from x\n\tby y", b"z" * (HEADERS_AT_MOST - 270)]
     kept = make_record(judged(headers=tuple(Header(b"received ", value) for value in values)))

@@ -87,7 +87,7 @@ def add(
     except ValueError as error:
         _fail(error)
     replaced = _in_state(config, state, lambda path: put(path, [entry]))
-    print(f"{'replaced' if replaced else 'added'}: {entry_line(entry)}")
+    print(f"{'replaced' if replaced else 'added'}: {access_entry.entry_line(entry)}")
 
 
 def list_(
@@ -101,6 +101,8 @@ def list_(
     """Show the entries, by scope and subject."""
     import json
     import time
+
+    from earmark.cli.access_entry import entry_line
 
     now = time.time()
     entries = [entry for entry in _entries(context, config, state) if every or entry.holds_at(now)]
@@ -167,17 +169,6 @@ def export(context: typer.Context, *, config: ConfigOption = None, state: StateO
     from earmark.cli.access_csv import export_text
 
     sys.stdout.write(export_text(_entries(context, config, state)))
-
-
-def entry_line(entry: "Entry") -> str:
-    """Return an entry in one line for people."""
-    from earmark.cli.access_entry import time_text
-
-    words = [entry.verb, entry.kind, entry.subject, f"for {entry.scope or 'everybody'}"]
-    words += [f"until {time_text(entry.expires)}"] if entry.expires else []
-    words += ["unauthenticated"] if entry.unauthenticated else []
-    words.append(f"by {entry.author or 'nobody'} {entry.created}".rstrip())
-    return " ".join(words) + (f": {entry.note}" if entry.note else "")
 
 
 def _key_text(key: "Key") -> str:

@@ -1,11 +1,11 @@
-"""Entries of the allow and deny lists as people write them: a reader for each field, which raises ValueError."""
+"""Entries of the allow and deny lists as people write and read them. Each field's reader raises ValueError."""
 
 import re
 from datetime import UTC, date, datetime, timedelta
 
 from earmark.config import values
 from earmark.config.problems import quoted
-from earmark.core.access import ADDRESS_AT_MOST, AUTHOR_AT_MOST, EVERYBODY, NOTE_AT_MOST, Kind
+from earmark.core.access import ADDRESS_AT_MOST, AUTHOR_AT_MOST, EVERYBODY, NOTE_AT_MOST, Entry, Kind
 
 _SPAN = re.compile(r"(\d{1,4})([hdw])", re.ASCII)
 _UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
@@ -80,6 +80,15 @@ def _time(text: str) -> datetime:
 def time_text(seconds: float) -> str:
     """Return a time as lists and exports show it, "" for 0."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if seconds else ""
+
+
+def entry_line(entry: Entry) -> str:
+    """Return an entry in one line for people."""
+    words = [entry.verb, entry.kind, entry.subject, f"for {entry.scope or 'everybody'}"]
+    words += [f"until {time_text(entry.expires)}"] if entry.expires else []
+    words += ["unauthenticated"] if entry.unauthenticated else []
+    words.append(f"by {entry.author or 'nobody'} {entry.created}".rstrip())
+    return " ".join(words) + (f": {entry.note}" if entry.note else "")
 
 
 def line(text: str, at_most: int = NOTE_AT_MOST) -> str:

@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from earmark.cli.access_entry import entry_line
+from earmark.core.access import read_entry
 from earmark.core.text import printable
 
 _STYLES = {"accept": "green", "mark": "yellow", "quarantine": "yellow", "defer": "magenta", "reject": "bold red"}
@@ -78,7 +80,7 @@ def _finding(found: dict[str, Any]) -> Iterator[Line]:
     yield Line(f"  {found['score']:+.2f} {found['name']} ({found['origin']}{late}): {found['why']}")
     if found["evidence"]:
         yield Line(f"        {found['question']}: {_evidence(found['evidence'])}", "dim")
-        yield from (Line(f"          {step}", "dim") for step in found["evidence"]["data"] if " " in step)
+        yield from (Line(f"          {step}", "dim") for step in _steps(found["evidence"]))
     yield Line(f"        weight {found['knob']} set by {found['set_by'] or 'the program'}", "dim")
 
 
@@ -87,6 +89,14 @@ def _evidence(fact: dict[str, Any]) -> str:
     said = " ".join([fact["status"], *(word for word in fact["data"] if " " not in word)])
     why = f" ({fact['why']})" if fact["why"] else ""
     return f"{said}{why}, {fact['age']:g} s old, from {fact['source'] or 'nobody'}"
+
+
+def _steps(fact: dict[str, Any]) -> Iterator[str]:
+    """Yield the lines that tell how an answer came about; entries of the allow and deny lists as `list` has them."""
+    for step in fact["data"]:
+        if " " in step:
+            entry = read_entry(step)
+            yield entry_line(entry) if entry else step
 
 
 def _unchecked(explained: dict[str, Any]) -> Iterator[Line]:
@@ -108,7 +118,7 @@ def _others(explained: dict[str, Any]) -> Iterator[Line]:
         yield Line("also answered:")
     for question, fact in others.items():
         yield Line(f"  {question}: {_evidence(fact)}")
-        yield from (Line(f"    {step}", "dim") for step in fact["data"] if " " in step)
+        yield from (Line(f"    {step}", "dim") for step in _steps(fact))
 
 
 def _chain(explained: dict[str, Any]) -> Iterator[Line]:

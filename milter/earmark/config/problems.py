@@ -38,7 +38,8 @@ def whole_file(file: str, reason: str) -> Problem:
 
 def one_line(text: str) -> str:
     """Return text without line ends and control characters, cut to 400 characters."""
-    return "".join(character if character.isprintable() else "?" for character in text[:400])
+    text = text if len(text) <= 400 else text[:397] + "..."
+    return "".join(character if character.isprintable() else "?" for character in text)
 
 
 def quoted(value: object) -> str:

@@ -1,6 +1,7 @@
 """Judging again from a Record: the same engine number, generation and record give the same outcomes (promise 4)."""
 
 from collections.abc import Iterator
+from typing import Any
 
 from earmark.core.evidence import question_from_parts
 from earmark.core.judge import ENGINE
@@ -73,5 +74,23 @@ def differences(record: Record, again: Judged) -> Iterator[str]:
     """Yield, for each recipient, what came out otherwise."""
     for stored, derived in zip(record.recipients, make_record(again).recipients, strict=True):
         for key in derived:
-            if stored.get(key) != derived[key]:
+            if key == "findings":
+                yield from (f"{stored['address']}: {what}" for what in _findings_differ(stored[key], derived[key]))
+            elif stored.get(key) != derived[key]:
                 yield f"{stored['address']}: {key} was {stored.get(key)}, now {derived[key]}"
+
+
+def _findings_differ(stored: list[dict[str, Any]], derived: list[dict[str, Any]]) -> Iterator[str]:
+    """Yield how findings differ. A field that an older earmark did not write is none."""
+    was, now = _names(stored), _names(derived)
+    if was != now:
+        yield f"findings were {was}; now {now}"
+        return
+    for old, new in zip(stored, derived, strict=True):
+        for key in old:
+            if old[key] != new.get(key):
+                yield f"{key} of {old['name']} was {old[key]}, now {new.get(key)}"
+
+
+def _names(findings: list[dict[str, Any]]) -> str:
+    return ", ".join(f"{found['score']:+.2f} {found['name']}" for found in findings) or "none"
