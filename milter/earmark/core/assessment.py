@@ -1,6 +1,6 @@
 """What is known of who vouches for a message: SPF, DKIM, ARC and, for the author's domain, DMARC."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from earmark.core.authentication import Signature, read_signature
@@ -28,7 +28,7 @@ class Assessment(NamedTuple):
     """The fact of ArcChain."""
     dmarc: Result
     mailing_list: str
-    """The domain of its List-Id (RFC 2919), where a signature by that domain or one above it holds, or may; else ""."""
+    """The domain of its List-Id (RFC 2919), where a signature of the same organization holds, or may; else ""."""
     asked: tuple[Question, ...]
     """All that this depends on."""
 
@@ -56,7 +56,7 @@ def assess(txn: Transaction, facts: Facts) -> Assessment:
         dmarc = evaluate(author.domain, identifiers, ask)
     else:
         dmarc = Result(Status.PERMERROR if author.ambiguous else Status.NONE, author.ambiguous or "no author domain")
-    mailing_list = _signed_list(present.get(b"list-id", [b""])[0], signatures)
+    mailing_list = _signed_list(present.get(b"list-id", [b""])[0], signatures, txn.envelope.site.registrable)
     return Assessment(author, spf, signed, signatures, chain, dmarc, mailing_list, tuple(asked))
 
 
@@ -81,8 +81,10 @@ def _of_spf(envelope: Envelope, question: CheckHost | None, checked: Fact) -> It
         yield Identifier("spf", domain, Status.TEMPERROR)
 
 
-def _signed_list(value: bytes, signatures: tuple[Signature, ...]) -> str:
-    """Return the domain of a List-Id, unless the list has not signed. The id stands in the last angle brackets."""
+def _signed_list(value: bytes, signatures: tuple[Signature, ...], registrable: Callable[[str], str]) -> str:
+    """Return the domain of a List-Id, where its organization has signed. The id stands in the last angle brackets."""
     listed = domain_key(value[:1000].decode("utf-8", "replace").rpartition("<")[2].partition(">")[0])
-    signers = (one.domain for one in signatures if one.status in (Status.PASS, Status.TEMPERROR) and one.domain)
-    return listed if any(listed == domain or listed.endswith(f".{domain}") for domain in signers) else ""
+    signers = {one.domain for one in signatures if one.status in (Status.PASS, Status.TEMPERROR) and one.domain}
+    organization = registrable(listed) if signers and listed else ""
+    aligned = listed in signers or (organization and organization in map(registrable, signers))
+    return listed if aligned else ""
