@@ -1,5 +1,7 @@
 """The memory of verdicts: one writing thread for each worker, batches, and never in the way of mail.
 
+Losing it costs what `earmark explain` and `earmark compare` could have told of the past, and no verdict.
+
 `add` encodes at once, on the caller's thread: it costs the same CPU there as in the writer, and what is stored is then
 what was judged, whatever the session does next. A batch is one INSERT statement: with one statement a row, the writer
 would have to win the interpreter's lock from a busy event loop for each row (measured: 200 rows took 0.46 s so, 0.01 s
