@@ -172,6 +172,12 @@ async def test_a_server_that_is_no_redis_is_no_store(tmp_path: Path) -> None:
         await assert_nothing_waits_for(store)
 
 
+async def test_a_server_that_answers_nonsense_about_a_bucket_is_no_store(tmp_path: Path) -> None:
+    async with resp_server(b"*3\r\n:1\r\n$3\r\ninf\r\n$1\r\n1\r\n") as url, observed(tmp_path, url) as store:
+        assert (await store.ask(BUCKET)).source == "memory"
+        assert store.told() == ["store_lost"]
+
+
 @pytest.mark.parametrize("password", ["", "wrong-secret"])
 async def test_a_wrong_password_is_said_and_never_shown(tmp_path: Path, password: str) -> None:
     server = Redis("requirepass right-secret")

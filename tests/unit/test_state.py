@@ -17,6 +17,7 @@ from earmark.stores.triplets import Triplet
 from fakes.states import BUCKET, TRIPLET, observed
 from fakes.waiting import until
 
+TRIPLET_COLUMNS = "origin, sender, recipient, first, id, tries, passed, last, times, until"
 NOW = float(int(time.time()))
 
 
@@ -142,6 +143,36 @@ async def test_a_file_that_breaks_under_us_is_replaced(tmp_path: Path) -> None:
 
         await until(works)
         assert "state_broken" in store.told()
+
+
+@pytest.mark.parametrize(
+    ("columns", "row", "bucket"),
+    [
+        ("origin, sender, recipient, until", "9e11", "NULL"),
+        (TRIPLET_COLUMNS, "'soon', x'00', 1, 0, 0, 0, 9e11", "'soon'"),
+        (TRIPLET_COLUMNS, "9e999, 'ONE', 1, 0, 0, 0, 9e11", "x'00'"),
+        (TRIPLET_COLUMNS, "1, 'ONE', 9e999, 1, 1, 1, 9e11", "NULL"),
+    ],
+)
+async def test_a_file_that_says_it_is_ours_and_is_not_is_no_store(
+    tmp_path: Path, columns: str, row: str, bucket: str
+) -> None:
+    with closing(sqlite3.connect(tmp_path / FILE_NAME)) as other:
+        other.execute(f"CREATE TABLE triplet ({columns})")
+        other.execute(f"INSERT INTO triplet VALUES (?, ?, ?, {row})", TRIPLET[:-1])  # noqa: S608 - a literal from above
+        other.execute("CREATE TABLE bucket (name, key, allowed, full_at)")
+        other.execute(f"INSERT INTO bucket VALUES (?, ?, ?, {bucket})", BUCKET[:-1])  # noqa: S608 - likewise
+        other.execute("PRAGMA user_version = 1")
+        other.commit()
+    async with observed(tmp_path) as store:
+        assert (await store.ask(TRIPLET)).status is Status.TEMPERROR
+        assert (await store.ask(BUCKET)).source == "memory"
+    async with observed(tmp_path) as store:
+        assert (await store.ask(BUCKET)).status is Status.PASS, "asked first, and no lock is left behind either"
+        assert (await store.ask(TRIPLET)).status is Status.TEMPERROR
+        assert store.told() == ["store_lost"]
+    with pytest.raises(StoreError):
+        triplets(tmp_path / FILE_NAME)
 
 
 async def test_a_file_of_a_newer_program_is_left_as_it_is(tmp_path: Path) -> None:

@@ -141,7 +141,7 @@ class RedisState:
         if reply is not None:
             try:
                 return self._taken(question, reply) if isinstance(question, Taking) else self._recalled(question, reply)
-            except (TypeError, ValueError):
+            except (TypeError, ValueError, OverflowError):
                 self._lose("the server's answer is not ours to read")
         return Fact(Status.TEMPERROR, at=time.time(), source=_SOURCE, why=f"state unavailable: {self._why}")
 

@@ -9,7 +9,7 @@ A triplet is a hash of decimal texts; a bucket is a string, the server's time in
 import re
 
 from earmark.core.evidence import Greylisting, Question, question_from_text, question_text
-from earmark.stores.triplets import Triplet
+from earmark.stores.triplets import Triplet, time_of
 
 PREFIX = "earmark:1:"
 """Before every key of ours. Another version has another number, and neither sees the other's."""
@@ -102,11 +102,11 @@ def read_triplet(question: Greylisting, values: list[bytes | int | None], now: f
             return None
         known = Triplet(
             *question[:-1],
-            first=_time(first),
+            first=time_of(_text(first)),
             id=_text(told) if _VERDICT_ID.fullmatch(_text(told)) else "",
             tries=int(_text(tries)),
-            passed=_time(passed),
-            last=_time(last),
+            passed=time_of(_text(passed)),
+            last=time_of(_text(last)),
             times=int(_text(times)),
             until=now + left / 1000,
         )
@@ -117,10 +117,3 @@ def read_triplet(question: Greylisting, values: list[bytes | int | None], now: f
 
 def _text(value: bytes | int | None) -> str:
     return value.decode("ascii", "replace") if isinstance(value, bytes) else ""
-
-
-def _time(value: bytes | int | None) -> float:
-    number = float(_text(value))
-    if not 0 <= number < 1e12:
-        raise ValueError(f"not a time: {number}")
-    return number

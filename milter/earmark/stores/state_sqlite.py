@@ -8,14 +8,14 @@ import sqlite3
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from earmark.core.effects import Attempt, Effect
 from earmark.core.evidence import Fact, Greylisting, Question, Status, Taking
 from earmark.log import Log
 from earmark.stores.buckets import answer, take
 from earmark.stores.sqlite import Schema, StoreError, is_broken, open_for_reading, open_for_writing
-from earmark.stores.triplets import Triplet
+from earmark.stores.triplets import Triplet, time_of
 
 FILE_NAME = "state.db"
 """The file's name in the state directory; apart from the history, whose writes are long."""
@@ -119,7 +119,7 @@ class SqliteState:
             if self._connection is None:
                 self._connection = open_for_writing(self._path, self._log, STATE, thorough=self._broken)
             result = work(self._connection)
-        except (sqlite3.Error, StoreError, OSError, ValueError) as error:
+        except (sqlite3.Error, StoreError, OSError, TypeError, ValueError, OverflowError) as error:
             self._fail(error)
             return None
         if self._why:
@@ -182,7 +182,25 @@ class SqliteState:
 
 def _known(connection: sqlite3.Connection, question: Greylisting, now: float) -> Fact:
     row = connection.execute(f"SELECT * FROM triplet WHERE {_MINE} AND until >= ?", (*question[:-1], now)).fetchone()  # noqa: S608 - ours
-    return Triplet(*row).fact(now, _SOURCE) if row else Fact(Status.NONE, at=now, source=_SOURCE)
+    return _triplet(row).fact(now, _SOURCE) if row else Fact(Status.NONE, at=now, source=_SOURCE)
+
+
+def _triplet(row: Sequence[Any]) -> Triplet:
+    """Return a row as a triplet. Raises ValueError, TypeError or OverflowError: the file may be none of ours."""
+    *names, first, told, tries, passed, last, times, until = row
+    origin, sender, recipient = map(str, names)
+    return Triplet(
+        origin,
+        sender,
+        recipient,
+        time_of(first),
+        str(told),
+        int(tries),
+        time_of(passed),
+        time_of(last),
+        int(times),
+        time_of(until),
+    )
 
 
 def triplets(path: Path) -> list[Triplet]:
@@ -195,7 +213,10 @@ def triplets(path: Path) -> list[Triplet]:
             connection.close()
     except sqlite3.Error as error:
         raise StoreError(f"{path}: {error}") from error
-    return [Triplet(*row) for row in rows]
+    try:
+        return list(map(_triplet, rows))
+    except (TypeError, ValueError, OverflowError) as error:
+        raise StoreError(f"{path}: {error}") from error
 
 
 def forget(path: Path, log: Log, several: Sequence[Triplet]) -> None:

@@ -4,6 +4,17 @@ from typing import NamedTuple
 
 from earmark.core.evidence import Fact, Greylisting, Status
 
+_NEVER = 1e12
+"""Seconds since the epoch."""
+
+
+def time_of(value: str | float) -> float:
+    """Return what a store gives as a time. Raises ValueError for what is none."""
+    number = float(value)
+    if not 0 <= number < _NEVER:
+        raise ValueError(f"not a time: {number}")
+    return number
+
 
 class Triplet(NamedTuple):
     """A triplet. Times are seconds since the epoch; 0 means never."""
