@@ -84,6 +84,13 @@ def test_who_comes_back_in_time_passes_and_the_first_attempt_is_named() -> None:
     assert finding.why == "came back 7 minutes after the first attempt, verdict FIRST"
 
 
+def test_a_clock_that_was_ahead_when_it_was_noted_keeps_nobody_out() -> None:
+    tomorrow = facts(seen(-86_400))
+    assert [finding.name for finding in found(tomorrow)] == ["GREYLIST_PASSED"]
+    assert [type(effect) for effect in kept(tomorrow, Action.ACCEPT)] == [Passed, Passed]
+    assert [finding.name for finding in found(facts(seen(-2)))] == ["GREYLISTED"], "nodes differ by seconds"
+
+
 def test_who_passed_before_passes_without_a_word() -> None:
     assert not found(facts(passed(50_000)))
 
