@@ -44,14 +44,18 @@ def plan(stage: Stage, txn: Transaction, facts: Facts, asking: Asking) -> list[Q
     """Return what these checks, as far as their stage has come, would still ask; each question once."""
     wanted: dict[Question, None] = {}
     envelope = txn.envelope
+    of_strangers = not (envelope.exempt or envelope.relay)
     for check, knobs in asking:
-        if check.stage > stage or not _looks_at(check, envelope):
+        if check.stage > stage or not (of_strangers or _looks_at(check, envelope)):
             continue
         if isinstance(check, MessageCheck):
-            wanted.update(dict.fromkeys(check.wants(txn, facts, knobs)))
+            asked = check.wants(txn, facts, knobs)
         else:
-            wanted.update(dict.fromkeys(check.wants(envelope, facts, knobs)))
-    return [question for question in wanted if question not in facts]
+            asked = check.wants(envelope, facts, knobs)
+        for question in asked:
+            if question not in facts:
+                wanted[question] = None
+    return list(wanted)
 
 
 def _looks_at(check: Check, envelope: Envelope) -> bool:
