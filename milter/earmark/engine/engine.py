@@ -5,13 +5,10 @@ from base64 import b32encode
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from os import urandom
-from typing import Protocol
 
-from earmark.content import Content
-from earmark.core.effects import Effect
-from earmark.core.evidence import Fact, Question
 from earmark.core.policy import PolicySet
 from earmark.core.record import Judged
+from earmark.engine.needs import Answers
 from earmark.engine.session import Session
 from earmark.engine.shadow import Shadow
 
@@ -22,22 +19,6 @@ _TO_CROCKFORD = bytes.maketrans(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", b"012345678
 def new_verdict_id() -> str:
     """Return 12 random base-32 digits: short enough to quote, long enough not to meet another."""
     return b32encode(urandom(8))[:12].translate(_TO_CROCKFORD).decode("ascii")
-
-
-class Answers(Protocol):
-    """What the engine needs of the world; see `world.World`."""
-
-    def ask(self, question: Question, deliver: Callable[[Question, Fact], None]) -> None:
-        """Begin to answer."""
-
-    def do(self, effect: Effect) -> None:
-        """Have it written down."""
-
-    def hold(self, content_id: str, content: Content) -> None:
-        """Take the message that questions name by this id."""
-
-    def drop(self, content_id: str) -> None:
-        """Forget that message."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,6 @@ Answers come by callback and a wait is one Future, since a task for each look-up
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
 from earmark.content import Content
 from earmark.core.checks import Asking
@@ -24,9 +23,7 @@ from earmark.core.record import Judged
 from earmark.core.stamp import Trace, edits
 from earmark.core.text import decoded, printable
 from earmark.core.verdict import Action, Outcome, Verdict
-
-if TYPE_CHECKING:
-    from earmark.engine.engine import Engine
+from earmark.engine.needs import Shared
 
 _AUTHENTICATED = "authenticated as"
 _NOT_IN_TIME = Fact(Status.TEMPERROR, why="no answer in time")
@@ -61,7 +58,7 @@ class Session:
         "txn",
     )
 
-    def __init__(self, engine: "Engine", fault: Callable[[Exception], None] | None = None) -> None:
+    def __init__(self, engine: Shared, fault: Callable[[Exception], None] | None = None) -> None:
         self._engine = engine
         self._fault = fault
         self.envelope = Envelope(Client(""), engine.policies.site, at=engine.clock())

@@ -7,7 +7,6 @@ fault of ours in it reaches a session or a client.
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from earmark.core.evidence import ArcChain, Fact, Greylisting, Question, Signatures, Stage, Status, Taking
 from earmark.core.judge import MAX_ROUNDS, plan
@@ -15,9 +14,7 @@ from earmark.core.mail import Transaction
 from earmark.core.policy import PolicySet
 from earmark.core.recipients import judge_all
 from earmark.core.record import Judged, Shadowed
-
-if TYPE_CHECKING:
-    from earmark.engine.engine import Answers
+from earmark.engine.needs import Answers
 
 _NOT_IN_TIME = Fact(Status.TEMPERROR, why="no answer in time")
 _NOT_ASKED = (Signatures, ArcChain, Greylisting, Taking)
@@ -50,7 +47,7 @@ class Shadow:
         self._over = False
         self._timer: asyncio.TimerHandle | None = None
 
-    def judge(self, world: "Answers", budget: float) -> None:
+    def judge(self, world: Answers, budget: float) -> None:
         """Ask, round after round, what is missing; judge when all is there or `budget` seconds have passed."""
         self._world = world
         self._loop = asyncio.get_running_loop()
