@@ -39,6 +39,29 @@ def test_a_list_that_answers_with_an_error_code_counts_nothing_and_is_named(lab:
     assert_invariants(lab, [sent])
 
 
+def test_a_list_that_begins_to_list_the_world_is_disarmed_within_a_minute_under_traffic(lab: Lab) -> None:
+    def come(address: str) -> int:
+        sent.append(lab.send(PLAIN, "bob@turning.test", peer=Peer(address)))
+        return sent[-1].recipients["bob@turning.test"].code
+
+    def disarmed() -> bool:
+        come(f"192.0.2.{30 + len(sent) % 90}")
+        told = [event for event in lab.service.events() if event["event"] == "list_disarmed"]
+        return any((event["zone"], event["reason"]) == ("turning.lab.test", "lists the world") for event in told)
+
+    sent: list[Sent] = []
+    assert come("203.0.113.7") == 550
+    lab.lists.list_the_world()
+    wait_until(disarmed, "the list is disarmed", within=60)
+    assert {come(f"192.0.2.{30 + number}") for number in range(20)} == {250}, "those too who were refused a moment ago"
+    assert come("203.0.113.7") == 250
+    assert lab.deliveries("bob@turning.test")[-1].values("X-Earmark")[0].endswith("unchecked=turning.lab.test")
+    shown = lab.service.run("lists")
+    assert shown.returncode == 1
+    assert "turning.lab.test: lists the world" in shown.stdout
+    assert_invariants(lab, sent)
+
+
 STAGES = ("EHLO", "MAIL", "RCPT", "DATA", "BODY")
 
 

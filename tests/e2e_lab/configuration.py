@@ -74,6 +74,20 @@ scope = "address"
 deep = true
 
 [[zone]]
+name = "turning.lab.test"
+owner = "turning"
+kind = "block"
+ask = ["connection", "received"]
+
+[[zone.code]]
+symbol = "TURNING_LISTED"
+code = "127.0.0.2"
+score = 8.00
+meaning = "listed"
+scope = "address"
+deep = true
+
+[[zone]]
 name = "names.lab.test"
 owner = "names"
 kind = "block"
@@ -109,6 +123,7 @@ DOMAINS = {
     "grey.test": ("[greylist]\nenabled = true\nfrom_score = 1.00\nwait_seconds = 2", "bl.lab.test"),
     "limited.test": ('[rates]\nrecipient = "2/86400"\ndefer = true', "bl.lab.test"),
     "errors.test": ("", "errors.lab.test"),
+    "turning.test": ("", "turning.lab.test"),
     "b\u00fccher.test": ('help_url = "https://help.example/"', "bl.lab.test"),
 }
 

@@ -29,7 +29,10 @@ $TTL 60
     "names.set": "$TTL 60\n:127.0.1.2:listed by the lab\ntest\nspam.test\n",
     # a list that answers every query with an error code
     "errors.ip4": "$TTL 60\n:127.255.255.254:query came through an open resolver\n0.0.0.0/0\n",
+    # a list that is well until a test turns it
+    "turning.ip4": "$TTL 60\n:127.0.0.2:listed by the lab\n127.0.0.2\n203.0.113.0/24\n",
 }
+_THE_WORLD = "$TTL 60\n:127.0.0.2:closed for good\n0.0.0.0/0\n!127.0.0.1\n"
 
 UNBOUND = """
 server:
@@ -82,6 +85,7 @@ class Lists:
 
     def __init__(self, top: Path) -> None:
         self.port = free_port()
+        self._top = top
         lists = free_port()
         top.mkdir()
         for name, text in ZONES.items():
@@ -89,7 +93,7 @@ class Lists:
         (top / "unbound.conf").write_text(UNBOUND.format(top=top, port=self.port, lists=lists, key=_key()))
         user = ["-u", "nobody"] if os.geteuid() == 0 else []
         zones = ["bl.lab.test:ip4set:bl.ip4", "bl.lab.test:ip6trie:bl.ip6", "names.lab.test:dnset:names.set"]
-        zones += ["errors.lab.test:ip4trie:errors.ip4"]
+        zones += ["errors.lab.test:ip4trie:errors.ip4", "turning.lab.test:ip4trie:turning.ip4"]
         serve: list[str | Path] = ["rbldnsd", "-n", "-b", f"127.0.0.1/{lists}", "-w", top, *user, *zones]
         self._rbldnsd = Process(serve, top / "rbldnsd.log")
         self._unbound = Process(["unbound", "-d", "-c", top / "unbound.conf"], top / "unbound.log")
@@ -101,6 +105,11 @@ class Lists:
     def queries(self) -> list[str]:
         """Return the names that the resolver has been asked for since it was started, in order."""
         return [name.decode("ascii") for name in _QUERY.findall(self._unbound.log.read_bytes())]
+
+    def list_the_world(self) -> None:
+        """Let turning.lab.test list every address, as a list does that has been given up."""
+        (self._top / "turning.ip4").write_text(_THE_WORLD)
+        self._rbldnsd.send(signal.SIGHUP)
 
     def hang(self) -> None:
         """Let the resolver take queries and answer none."""
