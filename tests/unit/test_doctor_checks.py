@@ -192,7 +192,10 @@ def test_a_service_that_is_ready_and_current_passes(tmp_path: Path) -> None:
         ({"state": "short of workers"}, [State.WARN, State.PASS], ""),
         ({"state": "not answering", "children": []}, [State.FAIL, State.PASS], ""),
         ({"generation": "b" * 64}, [State.PASS, State.WARN], "reload pending"),
-        ({"shadow": {"generation": "c" * 64}}, [State.PASS, State.WARN], "reload pending"),
+        (
+            {"shadow": {"generation": "c" * 64}},
+            [State.PASS, State.WARN], "the shadow in force is cccccccccccc, that of server.toml none",
+        ),
         (
             {"generation": "b" * 64, "reload": {"problems": ["policies/default.toml:1:1: x"]}},
             [State.PASS, State.FAIL], "the last reload failed: policies/default.toml:1:1: x",

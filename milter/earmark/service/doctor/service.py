@@ -50,6 +50,9 @@ def _current(status: dict[str, Any], directory: Path, generation: str, shadow: s
     if (status["generation"], beside) == (generation, shadow):
         return passes(check, f"{generation[:12]}, as on disk")
     problems = status["reload"]["problems"]
+    if status["generation"] == generation and not problems:
+        seen = f"the shadow in force is {beside[:12] or 'none'}, that of server.toml {shadow[:12] or 'none'}"
+        return warns(check, seen, "run earmark reload, unless earmark serve was given --shadow")
     seen = f"reload pending: {status['generation'][:12]} serves, and {generation[:12]} is on disk"
     if problems:
         return fails(check, f"{seen}; the last reload failed: {problems[0]}", "correct that, then run earmark reload")
