@@ -236,7 +236,7 @@ async def test_a_store_that_fails_does_not_change_what_is_answered() -> None:
         assert [await mta.hear() for _ in range(2)]
         await mta.vanish()
         await asyncio.wait_for(running.front.drained(), 10)
-        assert all("disk full" in line for line in running.events.lines)
+        assert all(line.startswith("error level=error") and "disk full" in line for line in running.events.lines)
 
 
 async def test_a_fault_when_an_answer_arrives_reaches_neither_the_world_nor_another_session() -> None:

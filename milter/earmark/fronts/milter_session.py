@@ -145,7 +145,9 @@ class MilterSession:
     def _log(self, error: Exception) -> None:
         trace = "".join(traceback.format_exception(error))
         verdict_id = self._session.id if self._session else ""
-        self._shared.log.event("error", front="milter", id=verdict_id, error=repr(error), traceback=trace)
+        self._shared.log.event(
+            "error", level="error", front="milter", id=verdict_id, error=repr(error), traceback=trace
+        )
 
     def close(self) -> None:
         """Forget the client: it is gone."""
@@ -167,7 +169,7 @@ class MilterSession:
         if terms.lacking and not self._shared.lack_told:
             self._shared.lack_told = True
             why = "the MTA does not let us edit the header as we need: refusals work, marks may not"
-            self._shared.log.event("degraded", front="milter", lacking=terms.lacking, why=why)
+            self._shared.log.event("degraded", level="warning", front="milter", lacking=terms.lacking, why=why)
         self._stage = _NEGOTIATED
         self.out.append(terms.answer)
 
