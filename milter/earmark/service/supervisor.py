@@ -146,7 +146,7 @@ class Supervisor:
                 caller.answer(self._status())
             case "lists":
                 lists = self._crew.board.report(self._crew.bundle.health)
-                caller.answer({"ok": True, "v": 1, "since": self._started, "lists": lists})
+                caller.answer({"v": 1, "ok": True, "since": self._started, "lists": lists})
             case "reload":
                 self._begin_reload(caller)
             case "drain":
@@ -249,8 +249,8 @@ class Supervisor:
         crew, last = self._crew, self._reload.last
         now = time.monotonic()
         return {
-            "ok": True,
             "v": 1,
+            "ok": True,
             "pid": os.getpid(),
             "since": self._started,
             "state": self._state_word(now),
