@@ -232,3 +232,20 @@ def test_an_entry_with_another_kind_than_ours_is_said_and_not_guessed_at(path: P
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("UPDATE entry SET kind = 'country'")
     assert "country" in asked(AccessLists(path, Log(io.BytesIO()))).why
+
+
+@pytest.mark.parametrize(
+    "row", ["'a', NULL, 0, 0, '', '', NULL", "'a', '', 'x', 0, '', '', ''", "5, '', 0, 0, '', '', ''"]
+)
+def test_a_file_that_says_it_is_ours_and_is_not_is_unknown_and_no_fault(path: Path, row: str) -> None:
+    with closing(sqlite3.connect(path)) as other:
+        other.execute(
+            "CREATE TABLE entry (verb, kind, subject, scope, expires, unauthenticated, author, created, note)"
+        )
+        other.execute(f"INSERT INTO entry VALUES ('deny', 'helo', {row})")  # noqa: S608 - a literal from above
+        other.execute("PRAGMA user_version = 1")
+        other.commit()
+    fact = asked(AccessLists(path, Log(io.BytesIO())))
+    assert (fact.status, fact.why) == (Status.TEMPERROR, "a row that is no entry")
+    with pytest.raises(StoreError, match="a row that is no entry"):
+        read(path)

@@ -40,6 +40,7 @@ CREATE TABLE entry (
 ) STRICT, WITHOUT ROWID
 """
 _COLUMNS = ", ".join(Entry._fields)
+_TYPES = (str, str, str, str, int, int, str, str, str)
 _SAME = "verb = ? AND kind = ? AND subject = ? AND scope = ?"
 
 Key = tuple[Verb, Kind, str, str]
@@ -66,6 +67,8 @@ def rows(connection: sqlite3.Connection, path: Path) -> Iterator[Entry]:
         raise StoreError(f"{path}: version {version} is newer than this program knows ({VERSION}); use a newer earmark")
     if version:
         for row in connection.execute(f"SELECT {_COLUMNS} FROM entry"):  # noqa: S608 - our own column names
+            if tuple(map(type, row)) != _TYPES:
+                raise ValueError("a row that is no entry")
             verb, kind, subject, scope, expires, unauthenticated, author, created, note = row
             # texts that many entries share are kept once
             shared = intern(scope), intern(author), intern(created)
