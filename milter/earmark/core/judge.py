@@ -40,8 +40,11 @@ _OWN_STORE = (Greylisting, Taking)
 """What our own store answers. That it is gone is told, and does nothing by itself."""
 
 
-def plan(stage: Stage, txn: Transaction, facts: Facts, asking: Asking) -> list[Question]:
-    """Return what these checks, as far as their stage has come, would still ask; each question once."""
+def plan(stage: Stage, txn: Transaction, facts: Facts, asking: Asking, *, unknown_too: bool = False) -> list[Question]:
+    """Return what these checks, as far as their stage has come, would still ask; each question once.
+
+    `unknown_too`: what they have asked as well, where there was no answer.
+    """
     wanted: dict[Question, None] = {}
     envelope = txn.envelope
     of_strangers = not (envelope.exempt or envelope.relay)
@@ -53,7 +56,7 @@ def plan(stage: Stage, txn: Transaction, facts: Facts, asking: Asking) -> list[Q
         else:
             asked = check.wants(envelope, facts, knobs)
         for question in asked:
-            if question not in facts:
+            if question not in facts or (unknown_too and facts[question].status is Status.TEMPERROR):
                 wanted[question] = None
     return list(wanted)
 
@@ -208,8 +211,7 @@ def unanswered(stage: Stage, txn: Transaction, facts: Facts, policy: Policy) -> 
             break
     else:
         return ()
-    answered = {question: fact for question, fact in facts.items() if fact.status is not Status.TEMPERROR}
-    return tuple(plan(stage, txn, answered, policy.asking))
+    return tuple(plan(stage, txn, facts, policy.asking, unknown_too=True))
 
 
 def combine(outcomes: Sequence[Outcome]) -> Verdict:
