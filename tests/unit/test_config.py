@@ -247,8 +247,11 @@ def test_what_editors_and_packagers_leave_behind_is_not_read(tmp_path: Path) -> 
 
 def test_an_empty_directory_is_told_what_is_missing(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
-        load(tmp_path / "nowhere")
+        load(tmp_path)
     assert [problem.file for problem in caught.value.problems] == [DEFAULT, SERVER]
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path / "nowhere")
+    assert str(caught.value) == f"{tmp_path}/nowhere:1:1: file: no such directory"
 
 
 def test_the_directory_is_the_option_else_the_environments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

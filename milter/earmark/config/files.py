@@ -100,6 +100,9 @@ def _names(directory: Path) -> Iterator[str]:
 
 
 def _read(directory: Path) -> tuple[dict[str, bytes], list[Problem]]:
+    """Return what can be read, and a problem for each file that cannot. Raises ConfigError without a directory."""
+    if not directory.is_dir():
+        raise ConfigError([whole_file(str(directory), "no such directory")])
     files: dict[str, bytes] = {}
     problems: list[Problem] = []
     for name in _names(directory):
