@@ -60,6 +60,13 @@ def as_json(place: Path, *arguments: str) -> dict[str, Any]:
     return said
 
 
+def test_a_file_that_is_not_there_is_said_by_its_name(place: Path) -> None:
+    result = of_file(place, "--ip", "192.0.2.7", "--dns", str(place / "nothing"))
+    assert (result.exit_code, result.stderr) == (1, f"{place}/nothing: No such file or directory\n")
+    result = run(str(place / "nothing.eml"), "--ip", "192.0.2.7")
+    assert (result.exit_code, result.stderr) == (1, f"{place}/nothing.eml: No such file or directory\n")
+
+
 def test_a_listed_client_is_refused_and_the_finding_names_everything(place: Path) -> None:
     said = as_json(place, "--ip", "192.0.2.7", "--rcpt", "u@example.org")
     assert (said["v"], said["action"]) == (1, "reject")

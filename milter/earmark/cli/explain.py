@@ -59,7 +59,10 @@ def explain(
             from earmark.cli.past import explain_past
 
             explained = explain_past(what, config, history)
-    except (ConfigError, StoreError, OSError, ValueError, LookupError) as error:
+    except OSError as error:
+        print(f"{error.filename}: {error.strerror}", file=sys.stderr)
+        raise typer.Exit(1) from None
+    except (ConfigError, StoreError, ValueError, LookupError) as error:
         print(error, file=sys.stderr)
         raise typer.Exit(1) from None
     if as_json:

@@ -194,7 +194,7 @@ def _print_told(found: "Iterable[Triplet]") -> None:
 def _when(at: float) -> str:
     from datetime import datetime
 
-    return datetime.fromtimestamp(at).astimezone().isoformat(sep=" ", timespec="seconds")
+    return datetime.fromtimestamp(at).astimezone().isoformat(timespec="seconds")
 
 
 def _print_json(several: "Iterable[Triplet]") -> None:

@@ -37,7 +37,10 @@ def session(
     try:
         address = client_address(ip)
         asyncio.run(_play(load(find_directory(config)), address, ptr, user, dns))
-    except (ConfigError, OSError, ValueError) as error:
+    except OSError as error:
+        print(f"{error.filename}: {error.strerror}", file=sys.stderr)
+        raise typer.Exit(1) from None
+    except (ConfigError, ValueError) as error:
         print(error, file=sys.stderr)
         raise typer.Exit(1) from None
 
