@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from ipaddress import ip_network
 
+import pytest
+
 from earmark.core.evidence import Fact, Listing, Question, ReverseName, Status
 from earmark.core.mail import Client, Header, parse_path
 from earmark.core.policy import Mode, Policy, PolicySet
@@ -256,3 +258,23 @@ def test_verdict_ids_are_twelve_unmistakable_digits() -> None:
     ids = {new_verdict_id() for _ in range(1000)}
     assert len(ids) == 1000
     assert all(len(one) == 12 and not set(one) & set("ILOU") for one in ids)
+
+
+def test_a_verdict_that_cannot_be_told_is_no_fault_of_the_next_transaction() -> None:
+    def tell(judged: Judged) -> None:
+        told.append(judged.id)
+        if len(told) == 1:
+            raise OSError("no room")
+
+    told: list[str] = []
+    used = Engine(PolicySet(policy(zones=(ZEN,)), {}, SITE), Held(), "f00d" * 16, tell, 5.0)
+    session = connected(used)
+    first = session.id
+    session.rcpt(BOB, lambda _: None)
+    with pytest.raises(OSError, match="no room"):
+        session.abort()
+    session.mail(parse_path(b"<a@example.net>"))
+    session.rcpt(BOB, lambda _: None)
+    session.close()
+    assert told[0] == first
+    assert len(set(told)) == len(told) == 2
