@@ -227,6 +227,13 @@ def test_a_state_directory_that_is_not_there_is_said(tmp_path: Path) -> None:
     assert gone.stderr == f"{tmp_path}/nowhere: No such file or directory\n"
 
 
+def test_what_denies_needs_no_word_about_proof(run: Run, entries: Callable[[], list[Entry]]) -> None:
+    refused = run("deny", "add", "a@example.net", "--unauthenticated")
+    assert refused.exit_code == 1
+    assert refused.stderr == "--unauthenticated is for what allows; what denies always counts\n"
+    assert entries() == []
+
+
 def test_what_was_done_or_not_found_is_said(run: Run, tmp_path: Path) -> None:
     assert run("allow", "list").stdout == "no entries\n"
     assert run("deny", "list", "--json").stdout == '{\n  "v": 1,\n  "entries": []\n}\n'

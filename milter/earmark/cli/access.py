@@ -64,7 +64,7 @@ def add(
     from datetime import UTC, datetime
 
     from earmark.cli import access_entry
-    from earmark.core.access import Entry
+    from earmark.core.access import Entry, Verb
     from earmark.stores.access_file import put
 
     now = datetime.now(UTC)
@@ -73,6 +73,8 @@ def add(
         until = access_entry.expiry(expires, now)
         if until and until <= now.timestamp():
             _fail(f"--expires {expires}: is in the past")
+        if unauthenticated and _verb(context) is Verb.DENY:
+            _fail("--unauthenticated is for what allows; what denies always counts")
         entry = Entry(
             _verb(context),
             kind,
