@@ -2,14 +2,17 @@
 
 import pytest
 
-from earmark.core.evidence import UNKNOWN, Facts, Finding, Listing, Origin, Points, Stage
+from earmark.core.checks.listings import ListingsKnobs
+from earmark.core.checks.received import ReceivedKnobs
+from earmark.core.evidence import UNKNOWN, Fact, Facts, Finding, Listing, Origin, Points, Stage, Status
 from earmark.core.judge import combine, decide
 from earmark.core.mail import Client, Envelope, Message, Transaction, parse_path
 from earmark.core.phrase import reply_for
 from earmark.core.policy import AfterData, Mode, OnError, PolicySet
 from earmark.core.recipients import accepted_policies, judge_all
 from earmark.core.verdict import Action, Outcome
-from fakes.policies import SITE, TRUST, policy
+from fakes.milter_front import lists_only
+from fakes.policies import COP, SITE, TRUST, policy
 
 ENVELOPE = Envelope(Client("192.0.2.7"), SITE, helo="mail.example.net")
 TXN = Transaction(ENVELOPE, Message())
@@ -52,6 +55,19 @@ def test_the_reply_says_why_and_how_long() -> None:
     outcome = at_rcpt(GREYLISTED, scoring(300))
     reply = reply_for(outcome, ENVELOPE, policy(zones=()), "0123456789AB")
     assert str(reply) == "451 4.7.1 come back in 5 minutes (id 0123456789AB)"
+
+
+@pytest.mark.parametrize("on_error", [OnError.DEFER, OnError.MARK])
+def test_a_silent_list_is_waited_for_where_a_policy_says_so_and_a_disarmed_one_never(on_error: OnError) -> None:
+    asked = lists_only(on_error=on_error, listings=ListingsKnobs((COP,)), received=ReceivedKnobs())
+
+    def decided(why: str) -> Action:
+        facts: Facts = {Listing("cop.example", "192.0.2.7"): Fact(Status.TEMPERROR, why=why)}
+        early = decide(Stage.RCPT, TXN, facts, (), asked)
+        return max(early.action, decide(Stage.EOM, TXN, facts, (), asked, early=early).action)
+
+    assert decided("timeout") is (Action.DEFER if on_error is OnError.DEFER else Action.MARK)
+    assert decided("disarmed: lists the world") is Action.ACCEPT
 
 
 @pytest.mark.parametrize("mode", [Mode.OBSERVE, Mode.MARK])

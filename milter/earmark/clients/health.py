@@ -8,6 +8,7 @@ import mmap
 from collections.abc import Iterable, Sequence
 
 from earmark.core.canaries import CONDITIONS, Condition, State
+from earmark.core.evidence import DISARMED
 
 _BYTES = 4
 """A list: condition and breaker in the first half of the memory; good rounds and those needed in the second."""
@@ -55,7 +56,7 @@ class Health:
         condition = CONDITIONS[self._bytes[2 * place]]
         if self.is_open(place) and condition in (Condition.ARMED, Condition.UNCHECKED):
             return "breaker open: it does not answer"
-        return "" if condition is Condition.ARMED else f"disarmed: {condition}"
+        return "" if condition is Condition.ARMED else f"{DISARMED}: {condition}"
 
     @property
     def settled(self) -> bool:

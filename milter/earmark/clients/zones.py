@@ -6,7 +6,7 @@ from functools import lru_cache, partial
 
 from earmark.clients.dns import Lookups
 from earmark.clients.health import Health
-from earmark.core.evidence import DomainListing, Fact, Listing, Question, Status
+from earmark.core.evidence import DISARMED, DomainListing, Fact, Listing, Question, Status
 from earmark.core.zones import Zone, is_public, read_answer, reversed_name
 from earmark.wire import dnsxl
 
@@ -126,8 +126,8 @@ class Zones:
         if not known.labels(question[1]):
             return "not a domain name" if known.names else "not a public address"
         if known.locked:
-            return "its key could not be read"
-        return (self._health and self._health.why_not(known.place)) or "disarmed"
+            return f"{DISARMED}: its key could not be read"
+        return (self._health and self._health.why_not(known.place)) or DISARMED
 
     def counts(self) -> dict[str, tuple[int, int, int]]:
         """Return of each list that was asked: queries, those of them that were hits, and those without an answer.

@@ -277,6 +277,8 @@ class Fact(NamedTuple):
 Facts = Mapping[Question, Fact]
 
 UNKNOWN = Fact(Status.TEMPERROR)
+DISARMED = "disarmed"
+"""How `why` begins where a list was not asked since its canaries, or its missing key, say not to."""
 
 
 class Finding(NamedTuple):

@@ -24,7 +24,7 @@ from collections.abc import Iterable, Sequence
 
 from earmark.core.checks import Asking, Check, EnvelopeCheck, MessageCheck
 from earmark.core.checks.check import UNLESS_ALLOWED
-from earmark.core.evidence import UNKNOWN, Facts, Finding, Greylisting, Origin, Question, Stage, Status, Taking
+from earmark.core.evidence import DISARMED, UNKNOWN, Facts, Finding, Greylisting, Origin, Question, Stage, Status, Taking
 from earmark.core.mail import Envelope, Transaction
 from earmark.core.policy import Mode, OnError, Policy
 from earmark.core.verdict import Action, Outcome, Verdict
@@ -127,12 +127,12 @@ def decide(
     if stage > Stage.RCPT:
         known = early.findings if early else ()
         findings = tuple(found for found in findings if found in known or not _only_defers(found))
-        unsure = _is_unsure(unknown, mark_score)
+        unsure = _is_unsure(unknown, facts, mark_score)
         action, would = _at_end(mark_score, findings, policy, early.would if early else Action.ACCEPT, unsure=unsure)
         return Outcome(action, refuse_score, mark_score, findings, unknown, would)
     at_best = refuse_score + relief(unknown, txn.envelope, facts, policy)
     findings = tuple(found for found in findings if not _is_idle(found, at_best, policy))
-    would = _refusal(at_best, findings, policy, unsure=_is_unsure(unknown, refuse_score))
+    would = _refusal(at_best, findings, policy, unsure=_is_unsure(unknown, facts, refuse_score))
     action = would if policy.mode is Mode.ENFORCE else Action.ACCEPT
     effects = tuple(
         effect
@@ -154,14 +154,15 @@ def _refusal(at_best: int, findings: Iterable[Finding], policy: Policy, *, unsur
     return Action.DEFER if any(defers(found, at_best) for found in findings) else Action.ACCEPT
 
 
-def _is_unsure(unknown: Iterable[Question], score: int) -> bool:
-    """Return whether something is unknown that counts: nothing does for whom an entry of the lists allows."""
-    return score >= UNLESS_ALLOWED and misses_evidence(unknown)
+def _is_unsure(unknown: Iterable[Question], facts: Facts, score: int) -> bool:
+    """Return whether something is unknown that `on_error` is for: nothing is, for whom an entry of the lists allows.
 
-
-def misses_evidence(unknown: Iterable[Question]) -> bool:
-    """Return whether something is unknown for which a policy may have chosen `on_error`."""
-    return any(not isinstance(question, _OWN_STORE) for question in unknown)
+    A store that is gone decides nothing, and a list that is not believed is not waited for: it may be gone for good.
+    """
+    return score >= UNLESS_ALLOWED and any(
+        not isinstance(question, _OWN_STORE) and not facts.get(question, UNKNOWN).why.startswith(DISARMED)
+        for question in unknown
+    )
 
 
 def _only_defers(finding: Finding) -> bool:

@@ -1,7 +1,7 @@
 """The words of a refusal: the reason, the verdict's id, and where to get help. Never a secret."""
 
 from earmark.core.evidence import DomainListing, Finding, Listing, Question
-from earmark.core.judge import defers, misses_evidence
+from earmark.core.judge import defers
 from earmark.core.mail import Envelope
 from earmark.core.policy import OnError, Policy
 from earmark.core.verdict import Action, Outcome, Reply
@@ -28,11 +28,12 @@ def _reasons(outcome: Outcome, policy: Policy) -> list[Finding]:
 
 
 def _why_later(outcome: Outcome, envelope: Envelope, policy: Policy) -> str:
-    if policy.on_error is OnError.DEFER and misses_evidence(outcome.unknown):
-        asked = ", ".join(sorted({question_subject(question) for question in outcome.unknown}))
-        who = envelope.client.address or "the client"
-        return f"Cannot check {who} now: no answer from {asked}; try again later"
-    return "; ".join(found.why for found in outcome.findings if defers(found, outcome.refuse_score))
+    found = [found.why for found in outcome.findings if defers(found, outcome.refuse_score)]
+    if found:
+        return "; ".join(found)
+    asked = ", ".join(sorted({question_subject(question) for question in outcome.unknown}))
+    who = envelope.client.address or "the client"
+    return f"Cannot check {who} now: no answer from {asked}; try again later"
 
 
 def _cut(text: str) -> str:
