@@ -24,7 +24,18 @@ from collections.abc import Iterable, Sequence
 
 from earmark.core.checks import Asking, Check, EnvelopeCheck, MessageCheck
 from earmark.core.checks.check import UNLESS_ALLOWED
-from earmark.core.evidence import DISARMED, UNKNOWN, Facts, Finding, Greylisting, Origin, Question, Stage, Status, Taking
+from earmark.core.evidence import (
+    DISARMED,
+    UNKNOWN,
+    Facts,
+    Finding,
+    Greylisting,
+    Origin,
+    Question,
+    Stage,
+    Status,
+    Taking,
+)
 from earmark.core.mail import Envelope, Transaction
 from earmark.core.policy import Mode, OnError, Policy
 from earmark.core.verdict import Action, Outcome, Verdict

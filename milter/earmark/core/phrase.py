@@ -3,7 +3,7 @@
 from earmark.core.evidence import DomainListing, Finding, Listing, Question
 from earmark.core.judge import defers
 from earmark.core.mail import Envelope
-from earmark.core.policy import OnError, Policy
+from earmark.core.policy import Policy
 from earmark.core.verdict import Action, Outcome, Reply
 
 _REASONS = 2
@@ -17,7 +17,7 @@ def reply_for(outcome: Outcome, envelope: Envelope, policy: Policy, verdict_id: 
         reasons = "; ".join(_cut(found.why) for found in _reasons(outcome, policy)[:_REASONS])
         return Reply(550, "5.7.1", f"Refused: {reasons}{end}")
     if outcome.action is Action.DEFER:
-        return Reply(451, "4.7.1", _cut(_why_later(outcome, envelope, policy)) + end)
+        return Reply(451, "4.7.1", _cut(_why_later(outcome, envelope)) + end)
     return None
 
 
@@ -27,7 +27,7 @@ def _reasons(outcome: Outcome, policy: Policy) -> list[Finding]:
     return opted_in or sorted((found for found in outcome.findings if found.score > 0), key=lambda found: -found.score)
 
 
-def _why_later(outcome: Outcome, envelope: Envelope, policy: Policy) -> str:
+def _why_later(outcome: Outcome, envelope: Envelope) -> str:
     found = [found.why for found in outcome.findings if defers(found, outcome.refuse_score)]
     if found:
         return "; ".join(found)
