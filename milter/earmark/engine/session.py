@@ -234,17 +234,18 @@ class Session:
         if self._content is not None:
             self._engine.world.drop(self.id)
             self._content.close()
-        judged = None
-        if self.id and self._recipients:
-            judged = Judged(
-                self.id, self.txn, self.facts, tuple(self._recipients), verdict or combine([]), self.queue_id,
-                ended, self._engine.generation, self._waited,
-            )  # fmt: skip
         if self.id:  # lists are asked again: the cache knows what one said, unless it has been disarmed meanwhile
             self._kept = {question for question in self._kept if not isinstance(question, Listing)}
-        self._clear()  # first: a fault in telling must not come up again with each transaction after this one
-        if judged is not None:
-            self._engine.finish(judged)
+        # taken out before it is told: a fault in telling must not come up again with each transaction after this one
+        recipients, self._recipients = tuple(self._recipients), []
+        if self.id and recipients:
+            self._engine.finish(
+                Judged(
+                    self.id, self.txn, self.facts, recipients, verdict or combine([]), self.queue_id,
+                    ended, self._engine.generation, self._waited,
+                )
+            )  # fmt: skip
+        self._clear()
 
     def _foresee(self, stage: Stage) -> None:
         for question in plan(stage, self.txn, self.facts, self._engine.policies.asking_at[stage]):
