@@ -64,6 +64,22 @@ def test_what_workers_and_watcher_asked_is_added_up_and_outlives_them(board: Boa
     assert [found[key] for key in ("queries", "hits", "misses", "errors", "canaries", "today")] == [18, 2, 14, 2, 5, 23]
 
 
+def test_a_condition_has_lasted_since_it_began_whichever_watcher_tells_it(board: Board) -> None:
+    def line(condition: str, since: float, *, silent: bool = False) -> dict[str, Any]:
+        return {"bl.test": {**told()["bl.test"], "condition": condition, "silent": silent, "since": since}}
+
+    seen = []
+    for pid, lines in (
+        (1, line("no test entry", 10.0)),
+        (2, line("no test entry", 20.0)),
+        (2, line("no test entry", 21.0, silent=True)),
+        (3, line("armed", 30.0)),
+    ):
+        board.hear_lines(pid, lines)
+        seen.append(row(board)["since"])
+    assert seen == [10.0, 10.0, 21.0, 30.0]
+
+
 def test_a_budget_is_warned_of_once_at_four_fifths_and_once_when_it_is_spent(board: Board, lines: Lines) -> None:
     board.hear_lines(1, told(budget=100))
     for queries in range(0, 130, 3):

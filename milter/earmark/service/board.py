@@ -62,7 +62,7 @@ class Board:
             self._heard[pid, zone] = [line["canaries"]]
             more = line["canaries"] - before
             self._canaries[zone] = self._canaries.get(zone, 0) + more
-            self._lines[zone] = line
+            self._lines[zone] = _lasting(self._lines.get(zone), line)
             self._spend(zone, more)
 
     def forget(self, pid: int) -> None:
@@ -116,6 +116,13 @@ class Board:
         }
         row["problem"] = _problem(row)
         return row
+
+
+def _lasting(before: dict[str, Any] | None, line: dict[str, Any]) -> dict[str, Any]:
+    """Return the line; what has not changed has lasted since it was first told, whichever watcher tells it now."""
+    if before is None or any(before.get(key) != line.get(key) for key in ("condition", "silent")):
+        return line
+    return {**line, "since": before.get("since")}
 
 
 def _problem(row: Mapping[str, Any]) -> str:
