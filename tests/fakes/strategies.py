@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from earmark.core.access import Entry, Kind, Verb, entry_text
 from earmark.core.access_index import AccessIndex
-from earmark.core.authentication import Signature, signature_text
+from earmark.core.authentication.signature import Signature, signature_text
 from earmark.core.evidence import (
     ArcChain,
     CheckHost,

@@ -17,7 +17,7 @@ from earmark.clients.dkim.fields import (
     read_tags,
 )
 from earmark.clients.dkim.verify import Body, Message
-from earmark.core.authentication import signature_text
+from earmark.core.authentication.signature import signature_text
 from earmark.core.evidence import Fact, Status
 from earmark.core.mail import Header
 from earmark.wire.message import split_header

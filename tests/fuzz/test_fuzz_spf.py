@@ -4,8 +4,8 @@ import os
 import random
 import time
 
-from earmark.core.spf_macros import expand_name
-from earmark.core.spf_record import RECORD_AT_MOST, read_record, select_record
+from earmark.core.authentication.spf_macros import expand_name
+from earmark.core.authentication.spf_record import RECORD_AT_MOST, read_record, select_record
 
 _SEEDS = [
     "v=spf1 include:_spf.example.com include:spf.example.net ip4:192.0.2.0/24 ip6:2001:db8::/32 a mx ~all",

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from earmark.core.authentication import Signature, read_signature, safe_token, signature_text
+from earmark.core.authentication.signature import Signature, read_signature, safe_token, signature_text
 from earmark.core.evidence import Status
 
 _words = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), max_size=300).filter(lambda word: word != "-")

@@ -5,9 +5,9 @@ from authres.core import AuthenticationResultsHeader
 from hypothesis import given
 from hypothesis import strategies as st
 
-from earmark.core.assessment import assess
-from earmark.core.authentication import Signature, signature_text
-from earmark.core.authres import authentication_results, is_our_results
+from earmark.core.authentication.assessment import assess
+from earmark.core.authentication.authres import authentication_results, is_our_results
+from earmark.core.authentication.signature import Signature, signature_text
 from earmark.core.evidence import ArcChain, Fact, Facts, Question, ReverseName, Signatures, Stage, Status
 from earmark.core.judge import decide, examine, plan
 from earmark.core.mail import Client, Envelope, Header, Message, Transaction, parse_path

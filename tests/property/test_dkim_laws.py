@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from earmark.clients.dkim.chain import read_chain
 from earmark.clients.dkim.fields import UnusableError, check_field, describe, key_name, read_key, read_tags
 from earmark.clients.dkim.verify import Body, Message, judge_key
-from earmark.core.authentication import read_signature, signature_text
+from earmark.core.authentication.signature import read_signature, signature_text
 from earmark.core.evidence import Fact, Status
 from earmark.core.mail import Header
 from fakes.signing import content_of, public_key, sealed, sealed_again

@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from earmark.clients.spf import Spf
+from earmark.core.authentication.spf_macros import expand_name, parse_domain_spec
+from earmark.core.authentication.spf_record import read_record
 from earmark.core.evidence import CheckHost, Fact, Status
-from earmark.core.spf_macros import expand_name, parse_domain_spec
-from earmark.core.spf_record import read_record
 from fakes.lookups import CountedLookups
 
 LOOK_UPS_AT_MOST = 122

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from earmark.core.authentication import Signature
+from earmark.core.authentication.signature import Signature
+from earmark.core.authentication.spf_identity import identity
 from earmark.core.checks import authentication as check
 from earmark.core.checks.authentication import AuthenticationKnobs
 from earmark.core.evidence import (
@@ -21,7 +22,6 @@ from earmark.core.evidence import (
 )
 from earmark.core.judge import plan
 from earmark.core.mail import Client, Envelope, Header, Message, Transaction, parse_path
-from earmark.core.spf_identity import identity
 from fakes.policies import AUTHENTICATION as KNOBS
 from fakes.policies import SITE
 from fakes.strategies import signed

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from earmark.core.author import Author, author_of
+from earmark.core.authentication.author import Author, author_of
 from earmark.core.mail import Header, Message
 
 Fields = list[tuple[bytes, bytes]]

@@ -5,11 +5,11 @@ from ipaddress import ip_network
 import authres
 import pytest
 
-from earmark.core.authentication import Signature
-from earmark.core.authres import authentication_results, is_our_results
+from earmark.core.authentication.authres import authentication_results, is_our_results
+from earmark.core.authentication.signature import Signature
+from earmark.core.authentication.spf_identity import identity
 from earmark.core.evidence import ArcChain, DmarcRecords, Fact, Question, ReverseName, Signatures, Status
 from earmark.core.mail import Client, Envelope, Header, Message, Site, Transaction, parse_path
-from earmark.core.spf_identity import identity
 from fakes.strategies import signed
 
 PASS, FAIL, NONE, TEMPERROR = Status.PASS, Status.FAIL, Status.NONE, Status.TEMPERROR

@@ -8,7 +8,7 @@ import pytest_asyncio
 
 from earmark.clients.dkim import Dkim
 from earmark.content import Content
-from earmark.core.authentication import Signature, read_signature
+from earmark.core.authentication.signature import Signature, read_signature
 from earmark.core.evidence import ArcChain, Fact, Signatures, Status
 from earmark.core.mail import Header
 from fakes.signing import MESSAGE, answer, chain_of, sealed, sealed_again, signed, stored, verdict_on, zone

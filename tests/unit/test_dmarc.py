@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 import pytest
 
-from earmark.core.dmarc import Identifier, Result, evaluate
-from earmark.core.dmarc_record import Disposition
+from earmark.core.authentication.dmarc import Identifier, Result, evaluate
+from earmark.core.authentication.dmarc_record import Disposition
 from earmark.core.evidence import UNKNOWN, DmarcRecords, Fact, MailHosts, Question, Status
 
 Records = Mapping[str, tuple[str, ...]]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from earmark.core.dmarc_record import (
+from earmark.core.authentication.dmarc_record import (
     Disposition,
     Record,
     organizational_domain,

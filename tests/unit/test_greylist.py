@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import pytest
 
+from earmark.core.authentication.spf_identity import identity
 from earmark.core.checks.greylist import ANYBODY, GREYLIST, GreylistKnobs
 from earmark.core.effects import Attempt, Effect, Passed
 from earmark.core.evidence import Fact, Facts, Finding, Greylisting, Points, Question, Status
 from earmark.core.mail import Client, Envelope, Site, parse_path
-from earmark.core.spf_identity import identity
 from earmark.core.verdict import Action
 
 AT = 1_700_000_000.0

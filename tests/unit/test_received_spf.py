@@ -4,8 +4,8 @@ import re
 
 import pytest
 
+from earmark.core.authentication.received_spf import received_spf
 from earmark.core.evidence import CheckHost, Fact, Status
-from earmark.core.received_spf import received_spf
 
 ASKED = CheckHost("192.0.2.7", "example.org", "bob@example.org", "mail.example.net")
 QUOTED = r'"(?:[ !#-\[\]-~]|\\["\\])*"'

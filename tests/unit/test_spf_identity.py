@@ -2,9 +2,9 @@
 
 import pytest
 
+from earmark.core.authentication.spf_identity import helo_identity, identity, is_qualified
 from earmark.core.evidence import CheckHost
 from earmark.core.mail import Client, Envelope, Site, parse_path
-from earmark.core.spf_identity import helo_identity, identity, is_qualified
 
 
 def envelope(sender: bytes, helo: str | None = "Mail.Example.NET.", address: str = "192.0.2.7") -> Envelope:

@@ -2,9 +2,9 @@
 
 import pytest
 
+from earmark.core.authentication.spf_macros import expand_name, letters, parse_domain_spec
+from earmark.core.authentication.spf_record import RECORD_AT_MOST, Directive, Network, read_record, select_record
 from earmark.core.evidence import Status
-from earmark.core.spf_macros import expand_name, letters, parse_domain_spec
-from earmark.core.spf_record import RECORD_AT_MOST, Directive, Network, read_record, select_record
 
 # RFC 7208 section 7.4
 VALUES = {

@@ -1,7 +1,7 @@
 """DMARC policy records as a client: from a DmarcRecords question to its Fact, by the DNS Tree Walk (RFC 9989)."""
 
 from earmark.clients.dns.chains import Chains, ask_all, sum_up
-from earmark.core.dmarc_record import Record, ends_walk, read_record, walked_names
+from earmark.core.authentication.dmarc_record import Record, ends_walk, read_record, walked_names
 from earmark.core.evidence import DmarcRecords, Fact, Status
 from earmark.core.text import printable
 

@@ -116,7 +116,7 @@ class CheckHost(NamedTuple):
 class Signatures(NamedTuple):
     """Which DKIM signatures does the message carry, and do they hold (RFC 6376, RFC 8463)?
 
-    `data` is one line a signature, as `core.authentication.Signature` reads it, the topmost first. PASS: at least one
+    `data` is one line a signature, as `core.authentication.signature` reads it, the topmost first. PASS: at least one
     holds. TEMPERROR: none holds and one could not be verified. FAIL, POLICY, NEUTRAL, PERMERROR: what the first says.
     NONE: there is none.
     """

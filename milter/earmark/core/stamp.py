@@ -7,13 +7,13 @@ let the next one slip into the removed one's place (CVE-2022-48521 is that mista
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from earmark.core.authres import authentication_results, is_our_results
+from earmark.core.authentication.authres import authentication_results, is_our_results
+from earmark.core.authentication.received_spf import received_spf
+from earmark.core.authentication.spf_identity import identity as spf_identity
 from earmark.core.evidence import Facts, points_text
 from earmark.core.mail import Transaction
 from earmark.core.phrase import question_subject
 from earmark.core.policy import Policy
-from earmark.core.received_spf import received_spf
-from earmark.core.spf_identity import identity as spf_identity
 from earmark.core.subject import tagged_subject
 from earmark.core.text import printable
 from earmark.core.verdict import Action, ChangeHeader, Edit, InsertHeader, Outcome, RemoveHeader, Verdict

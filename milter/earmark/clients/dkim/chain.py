@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from earmark.clients.dkim.fields import Tags, UnusableError, check_names, describe, read_tags, signed_names
-from earmark.core.authentication import Signature
+from earmark.core.authentication.signature import Signature
 from earmark.core.evidence import Status
 from earmark.core.mail import Header
 

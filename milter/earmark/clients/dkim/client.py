@@ -21,7 +21,7 @@ from earmark.clients.dkim.frames import Answer, Request
 from earmark.clients.dkim.process import UnverifiedError, Verifier
 from earmark.clients.dns import Lookups
 from earmark.content import Content, with_crlf
-from earmark.core.authentication import Signature, signature_text
+from earmark.core.authentication.signature import Signature, signature_text
 from earmark.core.evidence import ArcChain, Fact, Question, Signatures, Status
 
 Deliver = Callable[[Question, Fact], None]

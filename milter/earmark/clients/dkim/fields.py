@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from earmark.core.authentication import Signature
+from earmark.core.authentication.signature import Signature
 from earmark.core.evidence import Fact, Status
 from earmark.core.mail import domain_key
 from earmark.core.text import decoded, printable

@@ -7,10 +7,10 @@ from ipaddress import ip_address
 
 from earmark.clients.dns import Lookups
 from earmark.clients.spf.asking import HOSTS_AT_MOST, Asking, SpfError
+from earmark.core.authentication.spf_identity import is_qualified
+from earmark.core.authentication.spf_macros import MacroString, expand_name, letters
+from earmark.core.authentication.spf_record import Directive, Network, Record, read_record, select_record
 from earmark.core.evidence import CheckHost, Fact, Status
-from earmark.core.spf_identity import is_qualified
-from earmark.core.spf_macros import MacroString, expand_name, letters
-from earmark.core.spf_record import Directive, Network, Record, read_record, select_record
 from earmark.core.text import printable
 
 _STEPS_FIRST, _STEPS_LAST = 14, 5

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Annotated, NamedTuple
 
 from earmark.core.access import ADDRESS_AT_MOST, Decision, Entry, Kind, Verb, decide_among, description, entries_in
+from earmark.core.authentication.spf_identity import identity, is_qualified
 from earmark.core.checks.check import EnvelopeCheck
 from earmark.core.evidence import (
     NO_POINTS,
@@ -26,7 +27,6 @@ from earmark.core.evidence import (
     Status,
 )
 from earmark.core.mail import Address, Envelope, domain_key
-from earmark.core.spf_identity import identity, is_qualified
 
 _HOST = (Kind.CLIENT, Kind.REVERSE)
 

@@ -8,10 +8,10 @@ entry for a sender is no help to a message whose author's domain asks for DMARC 
 from collections.abc import Iterable, Iterator
 
 from earmark.core.access import Entry, Verb, description, entries_in
-from earmark.core.assessment import Assessment, assess
+from earmark.core.authentication.assessment import Assessment, assess
+from earmark.core.authentication.dmarc_record import Disposition
 from earmark.core.checks.access import AccessKnobs, consult
 from earmark.core.checks.check import MessageCheck
-from earmark.core.dmarc_record import Disposition
 from earmark.core.evidence import DmarcRecords, Entries, Facts, Finding, Origin, Points, Question, Stage, Status
 from earmark.core.mail import Envelope, Transaction
 

@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from earmark.core.assessment import Assessment, assess
-from earmark.core.author import author_of
+from earmark.core.authentication.assessment import Assessment, assess
+from earmark.core.authentication.author import author_of
+from earmark.core.authentication.dmarc_record import Disposition
 from earmark.core.checks.check import MessageCheck
-from earmark.core.dmarc_record import Disposition
 from earmark.core.evidence import (
     NO_POINTS,
     DmarcRecords,

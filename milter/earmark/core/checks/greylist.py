@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated
 
+from earmark.core.authentication.spf_identity import identity
 from earmark.core.checks.check import EnvelopeCheck
 from earmark.core.effects import Attempt, Effect, Passed
 from earmark.core.evidence import (
@@ -27,7 +28,6 @@ from earmark.core.evidence import (
 )
 from earmark.core.mail import Envelope
 from earmark.core.networks import network_of
-from earmark.core.spf_identity import identity
 from earmark.core.verdict import Action
 
 ANYBODY = "*"

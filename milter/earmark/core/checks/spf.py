@@ -6,6 +6,7 @@ A fail is no proof: whoever forwards mail without rewriting its sender fails, to
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from earmark.core.authentication.spf_identity import helo_identity, identity
 from earmark.core.checks.check import EnvelopeCheck
 from earmark.core.evidence import (
     NO_POINTS,
@@ -21,7 +22,6 @@ from earmark.core.evidence import (
     Status,
 )
 from earmark.core.mail import Envelope
-from earmark.core.spf_identity import helo_identity, identity
 
 
 @dataclass(frozen=True, slots=True)

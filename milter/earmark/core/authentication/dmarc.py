@@ -4,7 +4,13 @@ import re
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from earmark.core.dmarc_record import Disposition, Published, organizational_domain, policy_record, published
+from earmark.core.authentication.dmarc_record import (
+    Disposition,
+    Published,
+    organizational_domain,
+    policy_record,
+    published,
+)
 from earmark.core.evidence import DmarcRecords, Fact, MailHosts, Question, Status
 
 _NAME = re.compile(r"[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*", re.ASCII)

@@ -6,8 +6,8 @@ from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
 from typing import NamedTuple
 
+from earmark.core.authentication.spf_macros import MacroString, parse_domain_spec, parse_macro_string
 from earmark.core.evidence import Status
-from earmark.core.spf_macros import MacroString, parse_domain_spec, parse_macro_string
 from earmark.core.text import printable
 
 RECORD_AT_MOST = 4096

@@ -7,9 +7,9 @@ nothing in it can begin another result, a comment or a line.
 import re
 from collections.abc import Iterator, Sequence
 
-from earmark.core.assessment import Assessment, assess
-from earmark.core.authentication import Signature
-from earmark.core.comments import end_of_comment
+from earmark.core.authentication.assessment import Assessment, assess
+from earmark.core.authentication.comments import end_of_comment
+from earmark.core.authentication.signature import Signature
 from earmark.core.evidence import ArcChain, DmarcRecords, Facts, ReverseName, Signatures, Status
 from earmark.core.mail import Header, Transaction, domain_key
 from earmark.core.text import printable

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
-from earmark.core.comments import end_of_comment
+from earmark.core.authentication.comments import end_of_comment
 from earmark.core.mail import Message, domain_key
 
 _FIELD_AT_MOST = 10_000

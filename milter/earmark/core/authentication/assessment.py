@@ -3,12 +3,12 @@
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from earmark.core.authentication import Signature, read_signature
-from earmark.core.author import Author, author_of
-from earmark.core.dmarc import Identifier, Result, evaluate
+from earmark.core.authentication.author import Author, author_of
+from earmark.core.authentication.dmarc import Identifier, Result, evaluate
+from earmark.core.authentication.signature import Signature, read_signature
+from earmark.core.authentication.spf_identity import identity
 from earmark.core.evidence import UNKNOWN, ArcChain, CheckHost, Fact, Facts, Question, Signatures, Status
 from earmark.core.mail import Envelope, Transaction, domain_key
-from earmark.core.spf_identity import identity
 from earmark.core.zones import is_public
 
 ABSENT = Fact(Status.NONE)
