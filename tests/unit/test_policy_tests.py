@@ -158,3 +158,18 @@ def test_a_directory_whose_tests_fail_is_not_loaded(tmp_path: Path) -> None:
     assert [problem.reason.partition(",")[0] for problem in caught.value.problems] == [
         "A user at home with a listed address"
     ]
+    _, last = caught.value.lines
+    assert last == (
+        "the tests in policies/default.toml ship with it: whoever means the change that breaks one"
+        " changes or removes the test together with the setting (docs/policy-tests.md)"
+    )
+
+
+def test_a_test_of_an_administrators_own_gets_no_advice_on_the_shipped_ones(tmp_path: Path) -> None:
+    copy_shipped(tmp_path)
+    test = '[[test]]\nabout = "mine"\nclient = "127.0.0.1"\naction = "reject"\n'
+    (tmp_path / DOMAIN).write_text(f'domains = ["example.org"]\n{test}')
+    with pytest.raises(ConfigError) as caught:
+        load_tested(tmp_path)
+    assert caught.value.lines == [str(problem) for problem in caught.value.problems]
+    assert len(caught.value.lines) == 1

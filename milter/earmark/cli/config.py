@@ -110,8 +110,7 @@ def _telling_problems() -> "Iterator[None]":
     try:
         yield
     except ConfigError as error:
-        for problem in error.problems:
-            print(problem, file=sys.stderr)
+        print("\n".join(error.lines), file=sys.stderr)
         raise typer.Exit(1) from None
 
 

@@ -24,11 +24,15 @@ class Problem(NamedTuple):
 
 
 class ConfigError(Exception):
-    """The configuration cannot be used. `problems` holds all that is wrong with all files, sorted."""
+    """The configuration cannot be used.
 
-    def __init__(self, problems: Iterable[Problem]) -> None:
+    `problems` holds all that is wrong with all files, sorted; `lines` is what to print, with `advice` as the last line.
+    """
+
+    def __init__(self, problems: Iterable[Problem], advice: str = "") -> None:
         self.problems = sorted(set(problems))
-        super().__init__("\n".join(map(str, self.problems)))
+        self.lines = [*map(str, self.problems), *filter(None, [advice])]
+        super().__init__("\n".join(self.lines))
 
 
 def whole_file(file: str, reason: str) -> Problem:

@@ -151,7 +151,7 @@ def _read_and_compile(sources: Sources) -> dict[str, Any]:
         directory = config.find_directory(sources.directory).absolute()
         tested = load_tested(directory, sources.shadow)
     except config.ConfigError as error:
-        return {"problems": [str(problem) for problem in error.problems]}
+        return {"problems": error.lines}
     except Exception:  # noqa: BLE001 - our own fault, but a reload must still change nothing
         return {"problems": traceback.format_exc().splitlines()}
     generation, shadow, shadow_directory = tested

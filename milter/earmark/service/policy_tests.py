@@ -5,7 +5,7 @@ before, and this machine's mode is put aside (docs/policy-tests.md).
 """
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -13,6 +13,7 @@ from typing import NamedTuple
 from earmark.clients.offline import ZoneFile
 from earmark.config import ConfigError, Generation, Problem, load
 from earmark.config.files import in_directory, load_shadow
+from earmark.config.generation import DEFAULT
 from earmark.config.policy_tests import PolicyTest
 from earmark.config.problems import did_you_mean, quoted
 from earmark.core.evidence import points_text, question_text
@@ -45,8 +46,17 @@ def load_tested(directory: Path, shadow: Path | None = None) -> Tested:
     if beside and second:
         problems += in_directory(beside, failures(second))
     if problems:
-        raise ConfigError(problems)
+        raise ConfigError(problems, _advice(problems))
     return Tested(generation, second, str(beside or ""))
+
+
+def _advice(failed: Iterable[Problem]) -> str:
+    if not any(problem.file.endswith(DEFAULT) for problem in failed):
+        return ""
+    return (
+        f"the tests in {DEFAULT} ship with it: whoever means the change that breaks one"
+        " changes or removes the test together with the setting (docs/policy-tests.md)"
+    )
 
 
 def failures(generation: Generation) -> list[Problem]:
