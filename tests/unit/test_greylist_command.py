@@ -2,6 +2,10 @@
 
 import asyncio
 import json
+import os
+import pwd
+import shutil
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -99,6 +103,32 @@ def test_all_is_forgotten_only_when_that_is_said(state: Path, words: tuple[str, 
 
 def test_where_nothing_has_been_kept_nothing_is_listed(tmp_path: Path) -> None:
     assert run("list", "--state", tmp_path).stdout == "0 waiting, 0 passed\n"
+
+
+def test_a_state_directory_that_is_not_there_is_said(tmp_path: Path) -> None:
+    for words in (["list"], ["show", "odd.example"], ["clear", "--all"]):
+        gone = run(*words, "--state", tmp_path / "nowhere")
+        assert (gone.exit_code, gone.stderr) == (1, f"{tmp_path}/nowhere: No such file or directory\n")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can act as the service's account")
+def test_root_follows_no_link_that_the_owner_of_the_state_directory_could_not_follow(state: Path) -> None:
+    account = pwd.getpwnam("nobody")
+    with tempfile.TemporaryDirectory(prefix="earmark-") as top:
+        Path(top).chmod(0o755)
+        private, theirs = Path(top, "private"), Path(top, "state")
+        shutil.copytree(state, private)
+        private.chmod(0o700)
+        theirs.mkdir()
+        (theirs / FILE_NAME).symlink_to(private / FILE_NAME)
+        os.chown(theirs, account.pw_uid, account.pw_gid)
+        for words in (["list"], ["show", "odd.example"], ["clear", "--all"]):
+            refused = run(*words, "--state", theirs)
+            assert (refused.exit_code, refused.stdout) == (1, "")
+            assert "Permission denied" in refused.stderr
+        assert os.geteuid() == 0, "root again for what comes after"
+        assert len(triplets(private / FILE_NAME)) == 3
+        assert not (theirs / f"{FILE_NAME}.lock").exists()
 
 
 def test_a_store_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
+from earmark.cli.exits import fail
 from earmark.cli.serve import ConfigOption, JsonOption, StateOption, state_directory
+from earmark.cli.state import in_state
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import NoReturn
 
     from earmark.core.access import Entry, Kind, Verb
     from earmark.stores.access_file import Key
@@ -72,9 +73,9 @@ def add(
         kind, told = _subject(subject, helo, reverse)
         until = access_entry.expiry(expires, now)
         if until and until <= now.timestamp():
-            _fail(f"--expires {expires}: is in the past")
+            fail(f"--expires {expires}: is in the past")
         if unauthenticated and _verb(context) is Verb.DENY:
-            _fail("--unauthenticated is for what allows; what denies always counts")
+            fail("--unauthenticated is for what allows; what denies always counts")
         entry = Entry(
             _verb(context),
             kind,
@@ -87,7 +88,7 @@ def add(
             access_entry.line(note),
         )
     except ValueError as error:
-        _fail(error)
+        fail(error)
     replaced = _in_state(config, state, lambda path: put(path, [entry]))
     print(f"{'replaced' if replaced else 'added'}: {access_entry.entry_line(entry)}")
 
@@ -131,9 +132,9 @@ def remove(
     try:
         key: Key = (_verb(context), *_subject(subject, helo, reverse), _scope(domain, recipient))
     except ValueError as error:
-        _fail(error)
+        fail(error)
     if not _in_state(config, state, lambda path: access_file.remove(path, key)):
-        _fail(f"no such entry: {_key_text(key)}")
+        fail(f"no such entry: {_key_text(key)}")
     print(f"removed: {_key_text(key)}")
 
 
@@ -156,12 +157,12 @@ def import_(
         with sys.stdin.buffer if file == "-" else Path(file).open("rb") as stream:
             raw = stream.read(BYTES_AT_MOST + 1)
         if len(raw) > BYTES_AT_MOST:
-            _fail(f"{file}: larger than {BYTES_AT_MOST} bytes")
+            fail(f"{file}: larger than {BYTES_AT_MOST} bytes")
         entries = read_csv(raw, file, Defaults(_verb(context), author or _login(), datetime.now(UTC)))
     except OSError as error:
-        _fail(f"{file}: {error.strerror}")
+        fail(f"{file}: {error.strerror}")
     except ConfigError as error:
-        _fail(error)
+        fail(error)
     replaced = _in_state(config, state, lambda path: put(path, entries))
     print(f"{len(entries)} entries imported, {replaced} of them in place of others")
 
@@ -221,23 +222,11 @@ def _entries(context: typer.Context, config: Path | None, state: Path | None) ->
 
 
 def _in_state(config: Path | None, state: Path | None, use: "Callable[[Path], T]") -> "T":
-    """Return what `use` does with the lists' file, as the owner of the state directory, whose file it is to be."""
-    import os
-
+    """Return what `use` does with the lists' file."""
     from earmark.stores.access_file import FILE_NAME
-    from earmark.stores.sqlite import StoreError
 
     directory = state or state_directory(config)
-    try:
-        owner = directory.stat()
-        if os.geteuid() == 0 and owner.st_uid != 0:
-            os.setegid(owner.st_gid)
-            os.seteuid(owner.st_uid)
-        return use(directory / FILE_NAME)
-    except OSError as error:
-        _fail(f"{error.filename}: {error.strerror}")
-    except StoreError as error:
-        _fail(error)
+    return in_state(directory, lambda: use(directory / FILE_NAME))
 
 
 def _login() -> str:
@@ -246,8 +235,3 @@ def _login() -> str:
     import os
 
     return os.environ.get("SUDO_USER") or getpass.getuser()
-
-
-def _fail(reason: object) -> "NoReturn":
-    print(reason, file=sys.stderr)
-    raise typer.Exit(1)

@@ -1,13 +1,15 @@
 """`earmark greylist`: who is waiting, who passed, and who keeps coming (docs/greylisting.md)."""
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Coroutine, Iterable, Sequence
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
+from earmark.cli.exits import WRONG_USE, fail
 from earmark.cli.serve import ConfigOption, JsonOption, StateOption
+from earmark.cli.state import in_state
 from earmark.core.text import printable
 
 if TYPE_CHECKING:
@@ -17,7 +19,8 @@ WhoArgument = Annotated[
     str,
     typer.Argument(metavar="WHO", help="A domain, a network, or an address of one.", show_default=False),
 ]
-_WRONG_USE = 2
+
+T = TypeVar("T")
 
 
 class Which(StrEnum):
@@ -81,7 +84,7 @@ def clear(
 ) -> None:
     """Forget triplets: who comes again has to wait again."""
     if bool(who) is everything:
-        _fail("say who is to be forgotten, or --all", _WRONG_USE)
+        fail("say who is to be forgotten, or --all", WRONG_USE)
     store = _Store(config, state)
     found = store.triplets() if everything else _matching(store.triplets(), who)
     store.forget(found)
@@ -93,7 +96,6 @@ class _Store:
 
     def __init__(self, config: ConfigOption, state: StateOption) -> None:
         from earmark.config import ConfigError, find_directory, load, store_password
-        from earmark.stores.state_sqlite import FILE_NAME
 
         self._url = self._password = ""
         try:
@@ -102,51 +104,46 @@ class _Store:
                 state, self._url = generation.server.state, generation.server.store.url
                 self._password, problems = store_password(generation)
                 if problems:
-                    _fail("\n".join(map(str, problems)))
+                    fail("\n".join(map(str, problems)))
         except ConfigError as error:
-            _fail("\n".join(map(str, error.problems)))
-        self._path = state / FILE_NAME
+            fail(error)
+        self._directory = state
 
     def triplets(self) -> "list[Triplet]":
         """Return all of them."""
-        import asyncio
+        if self._url:
+            from earmark.stores import redis
 
-        from earmark.stores.sqlite import StoreError
+            return _asked(redis.triplets(self._url, self._password))
+        from earmark.stores import state_sqlite
 
-        try:
-            if self._url:
-                from earmark.stores import redis
-
-                return asyncio.run(redis.triplets(self._url, self._password))
-            from earmark.stores import state_sqlite
-
-            return state_sqlite.triplets(self._path) if self._path.exists() else []
-        except (StoreError, OSError) as error:
-            _fail(str(error))
+        path = self._directory / state_sqlite.FILE_NAME
+        return in_state(self._directory, lambda: state_sqlite.triplets(path) if path.exists() else [])
 
     def forget(self, several: "Sequence[Triplet]") -> None:
         """Forget some of them."""
-        import asyncio
+        if self._url:
+            from earmark.stores import redis
 
-        from earmark.log import Log
-        from earmark.stores.sqlite import StoreError
+            _asked(redis.forget(self._url, self._password, several))
+        elif several:
+            from earmark.log import Log
+            from earmark.stores import state_sqlite
 
-        try:
-            if self._url:
-                from earmark.stores import redis
-
-                asyncio.run(redis.forget(self._url, self._password, several))
-            elif several:
-                from earmark.stores import state_sqlite
-
-                state_sqlite.forget(self._path, Log(sys.stderr.buffer), several)
-        except (StoreError, OSError) as error:
-            _fail(str(error))
+            path, log = self._directory / state_sqlite.FILE_NAME, Log(sys.stderr.buffer)
+            in_state(self._directory, lambda: state_sqlite.forget(path, log, several))
 
 
-def _fail(why: str, status: int = 1) -> NoReturn:
-    print(why, file=sys.stderr)
-    raise typer.Exit(status)
+def _asked(asking: "Coroutine[Any, Any, T]") -> "T":
+    """Return what a Redis answers."""
+    import asyncio
+
+    from earmark.stores.sqlite import StoreError
+
+    try:
+        return asyncio.run(asking)
+    except (StoreError, OSError) as error:
+        fail(error)
 
 
 def _matching(known: "Iterable[Triplet]", who: str) -> "list[Triplet]":
