@@ -1,9 +1,10 @@
 """The dialogues that the demonstration plays: who connects, what it sends, and what has to happen, and why."""
 
 import asyncio
+from importlib import resources
 from typing import NamedTuple
 
-INBOX, JUNK, REFUSED = "INBOX", "Junk", "refused"
+INBOX, JUNK, REFUSED, DEFERRED = "INBOX", "Junk", "refused", "deferred"
 
 _PLAIN = "From: a@example.net\nSubject: Hello\n\nHello.\n"
 _FORGED = f"X-Spam-Flag: YES\nX-Spam-Score: 99\n{_PLAIN}"
@@ -12,6 +13,10 @@ _FROM_HOME = (
     "\tSun, 1 Nov 2026 10:00:00 +0100\nFrom: user@provider.example\nSubject: Sunday\n\nSee you on Sunday.\n"
 )
 _FROM_HOME_AUTHENTICATED = _FROM_HOME.replace("with ESMTP id", "with ESMTPSA id")
+_FROM_FRIEND = "From: ann@friend.example\nSubject: Hello\n\nHello.\n"
+_IN_JOES_NAME = "From: Joe SixPack <joe@football.example.com>\nSubject: Tickets\n\nPay here.\n"
+_SIGNED_BY_JOE = resources.files("earmark.demo").joinpath("signed.eml").read_text("ascii")
+"""The message of RFC 8463 appendix A.3, with the Ed25519 one of its two signatures; the key is in zone.txt."""
 
 
 class Dialogue(NamedTuple):
@@ -23,13 +28,15 @@ class Dialogue(NamedTuple):
     sender: str
     recipients: tuple[str, ...]
     expected: tuple[str, ...]
-    """For each recipient: INBOX, JUNK or REFUSED."""
+    """For each recipient: INBOX, JUNK, REFUSED or DEFERRED."""
     lesson: str
     message: str = _PLAIN
     login: str = ""
+    after: float = 0.0
+    """Seconds that the client waits before it connects."""
 
 
-BOB = "bob@example.org"
+BOB, CAROL = "bob@example.org", "carol@example.org"
 DIALOGUES = (
     Dialogue("an ordinary mail server", "192.0.2.10", "mail.example.net", "a@example.net", (BOB,), (INBOX,),
              "nothing is held against it"),
@@ -54,6 +61,23 @@ DIALOGUES = (
              "headers of our names from outside are removed", _FORGED),
     Dialogue("a bounce to postmaster from a listed client", "198.51.100.66", "pc.example.com", "",
              ("postmaster@example.org",), (JUNK,), "postmaster is never refused"),
+    Dialogue("the listed client, allowed by an entry", "198.51.100.66", "pc.example.com", "x@example.com",
+             (CAROL,), (INBOX,), "earmark allow add 198.51.100.66 --recipient carol@example.org"),
+    Dialogue("a listed sender domain, a bad envelope", "203.0.113.5", "mx.example.org", "win@prizes.example", (BOB,),
+             (REFUSED,), "a name on a list refuses with other evidence only: it greets as ourselves"),
+    Dialogue("forwarded mail fails SPF", "192.0.2.50", "forwarder.example.net", "ann@friend.example", (BOB,), (INBOX,),
+             "whoever forwards in the sender's name fails it: it weighs little", _FROM_FRIEND),
+    Dialogue("forwarded, and its DKIM signature holds", "192.0.2.50", "forwarder.example.net",
+             "joe@football.example.com", (BOB,), (INBOX,), "Authentication-Results: spf=fail, dkim=pass, dmarc=pass",
+             _SIGNED_BY_JOE),
+    Dialogue("a forged author", "192.0.2.10", "mail.example.net", "a@example.net", (BOB,), (JUNK,),
+             "DMARC fails, and the author's domain asks for rejection: marked", _IN_JOES_NAME),
+    Dialogue('the same, domain with dmarc = "reject"', "192.0.2.10", "mail.example.net", "a@example.net",
+             ("eve@rejects.example",), (REFUSED,), "as the author's domain asks: refused after DATA", _IN_JOES_NAME),
+    Dialogue("a suspicious server, domain with greylisting", "203.0.113.50", "203.0.113.50", "news@shop.example",
+             ("eve@waits.example",), (DEFERRED,), "no reverse name, a bare address as HELO: told to come back"),
+    Dialogue("the same, a little later", "203.0.113.50", "203.0.113.50", "news@shop.example", ("eve@waits.example",),
+             (INBOX,), "a mail server comes back, a bot mostly does not", after=1.2),
 )  # fmt: skip
 
 
@@ -64,7 +88,7 @@ class Result(NamedTuple):
     recipient: str
     expected: str
     outcome: str
-    """REFUSED, or "accepted": the folder is found by who has the Maildirs."""
+    """REFUSED, DEFERRED, or "accepted": the folder is found by who has the Maildirs."""
     reply: str
     verdict_id: str = ""
     """Known to who has the filter."""
@@ -72,6 +96,7 @@ class Result(NamedTuple):
 
 async def play(dialogue: Dialogue, port: int) -> list[Result]:
     """Play one dialogue against 127.0.0.1:`port`."""
+    await asyncio.sleep(dialogue.after)
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
 
     async def say(line: str) -> str:
@@ -95,8 +120,9 @@ async def play(dialogue: Dialogue, port: int) -> list[Result]:
 
 
 def _result(dialogue: Dialogue, recipient: str, expected: str, reply: str, final: str) -> Result:
-    refusal = next((text for text in (reply, final) if not text.startswith("250")), "")
-    return Result(dialogue, recipient, expected, REFUSED if refusal else "accepted", refusal)
+    denial = next((text for text in (reply, final) if not text.startswith("250")), "")
+    outcome = {"": "accepted", "4": DEFERRED}.get(denial[:1], REFUSED)
+    return Result(dialogue, recipient, expected, outcome, denial)
 
 
 async def _reply(reader: asyncio.StreamReader) -> str:

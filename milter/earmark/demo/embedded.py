@@ -12,15 +12,19 @@ from earmark.clients.dns import Resolver
 from earmark.clients.offline import ZoneFile
 from earmark.clients.zones import Zones
 from earmark.config.files import copy_shipped
+from earmark.core.access import Entry, Kind, Verb
 from earmark.core.record import Judged, Record, make_record
-from earmark.demo.dialogues import INBOX, JUNK, REFUSED, Dialogue, Result, play
+from earmark.demo.dialogues import CAROL, INBOX, JUNK, Dialogue, Result, play
 from earmark.demo.nameserver import serve_zone
 from earmark.demo.receiver import Receiver
 from earmark.engine import Engine
 from earmark.fronts.milter import MilterFront
 from earmark.log import Log, verdict_fields
+from earmark.stores import access_file
+from earmark.stores.access import AccessLists
 from earmark.stores.history import FILE_NAME, History
-from earmark.world import world_over
+from earmark.stores.state import State
+from earmark.world import World, world_over
 
 _SERVER = """\
 schema = 1
@@ -36,7 +40,10 @@ domains = ["example.org"]
 _DOMAINS = {
     "marks.toml": 'domains = ["marks.example"]\nmode = "mark"\n',
     "watches.toml": 'domains = ["watches.example"]\nmode = "observe"\n',
+    "rejects.toml": 'domains = ["rejects.example"]\ndmarc = "reject"\n',
+    "waits.toml": 'domains = ["waits.example"]\n[greylist]\nenabled = true\nwait_seconds = 1\n',
 }
+_ALLOWED = Entry(Verb.ALLOW, Kind.CLIENT, "198.51.100.66", CAROL, author="demonstration", note="she waits for its mail")
 
 
 class Demonstration:
@@ -62,7 +69,7 @@ class Demonstration:
         self._history = History(self._state / FILE_NAME, self._log)
         self._history.keep_generation(generation.id, generation.files)
         self._resolver = Resolver(generation.server.dns.resolvers)
-        self._world = world_over(self._resolver, Zones(self._resolver, generation.zones.values()))
+        self._world = self._see(generation)
         engine = Engine(generation.policies, self._world, generation.id, self._tell, generation.server.budget)
         self._front = MilterFront(engine, self._log)
         self._milter = await loop.create_unix_server(self._front.protocol, str(self._socket))
@@ -96,6 +103,14 @@ class Demonstration:
             (self.config / "policies" / "domains" / name).write_text(text)
         return config.load(self.config)
 
+    def _see(self, generation: config.Generation) -> World:
+        lists = self._state / access_file.FILE_NAME
+        access_file.put(lists, [_ALLOWED])
+        access = AccessLists(lists, self._log)
+        access.follow()
+        zones = Zones(self._resolver, generation.zones.values())
+        return world_over(self._resolver, zones, state=State(self._state, self._log), access=access)
+
     def _tell(self, judged: Judged) -> None:
         record = make_record(judged)
         self._judged.put_nowait(record)
@@ -118,8 +133,8 @@ class Demonstration:
         return {name: len(mailbox.Maildir(where)) if where.exists() else 0 for name, where in folders.items()}
 
     def _landed(self, result: Result, before: dict[str, int]) -> str:
-        if result.outcome == REFUSED:
-            return REFUSED
+        if result.reply:
+            return result.outcome
         after = self._folders(result.recipient)
         grown = [name for name in after if after[name] == before[name] + 1]
         return grown[0] if len(grown) == 1 else "lost"
