@@ -30,15 +30,18 @@ def free_port() -> int:
 
 
 def test_once_shows_every_dialogue_as_announced_and_ends_well() -> None:
-    ended = subprocess.run(
-        [sys.executable, "-m", "earmark", "demo", "--once"], capture_output=True, text=True, timeout=60, check=False
-    )
+    command = [sys.executable, "-m", "earmark", "demo", "--once"]
+    environment = {**os.environ, "COLUMNS": "80"}
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=environment)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     right = re.search(r"(\d+) of (\d+) as announced", ended.stdout)
     assert right
     assert right[1] == right[2]
-    assert int(right[1]) >= 10
+    assert int(right[1]) >= 20
     assert "Refused: 198.51.100.66 is listed by" in ended.stdout
+    assert "550 5.7.1 Refused: DMARC fails for" in ended.stdout
+    assert "451 4.7.1 greylisted" in ended.stdout
+    assert max(map(len, ended.stdout.splitlines())) <= 80
 
 
 @contextmanager
@@ -86,15 +89,32 @@ def test_mail_sent_by_hand_lands_in_its_folder_and_explain_tells_why(tmp_path: P
 
 
 def explain(directory: Path, verdict_id: str) -> str:
-    """Ask for a verdict until the history has written it."""
-    command = [sys.executable, "-m", "earmark", "explain", "-c", str(directory / "config"), verdict_id]
+    """Return what `earmark explain` says."""
+    return told_of(verdict_id, directory, "explain", verdict_id)
+
+
+def told_of(word: str, directory: Path, *command: str) -> str:
+    """Run a command on the demonstration's state until what it prints has the word: writing takes a moment."""
+    words = [sys.executable, "-m", "earmark", *command, "-c", str(directory / "config")]
     deadline = time.monotonic() + 20
     while True:
-        asked = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-        if asked.returncode == 0:
+        asked = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+        if asked.returncode == 0 and word in asked.stdout:
             return asked.stdout
-        assert time.monotonic() < deadline, asked.stderr
+        assert time.monotonic() < deadline, asked.stdout + asked.stderr
         time.sleep(0.1)
+
+
+def test_what_the_dialogues_leave_behind_can_be_looked_at(tmp_path: Path) -> None:
+    with serving(tmp_path) as (_, directory):
+        delivered = [path.read_text() for path in (directory / "mail" / "bob@example.org").glob("new/*")]
+        (signed,) = (text for text in delivered if "DKIM-Signature:" in text)
+        results = signed.partition("Authentication-Results: mx.example.org;")[2].partition("\nDKIM-Signature:")[0]
+        assert "spf=fail smtp.mailfrom=football.example.com" in results
+        assert "dkim=pass" in results
+        assert "dmarc=pass header.from=football.example.com" in results
+        assert "carol@example.org" in told_of("198.51.100.66", directory, "allow", "list")
+        assert "203.0.113.0/24" in told_of("waits.example", directory, "greylist", "list", "passed")
 
 
 def test_a_taken_port_is_said_in_one_line() -> None:
