@@ -62,9 +62,20 @@ def test_a_key_is_read_from_its_file(path: Path) -> None:
     assert read_keys(compile_generation(files(path))) == ({"zen.dq.example": KEY}, [])
 
 
-def test_the_key_of_a_list_that_no_policy_asks_is_not_read(path: Path) -> None:
+def test_the_key_of_a_list_that_no_policy_asks_yet_is_looked_at_too(path: Path) -> None:
+    generation = compile_generation(files(path, used=False))
+    assert read_keys(generation) == ({"zen.dq.example": KEY}, [])
+    path.chmod(0o644)
+    (problem,) = read_keys(generation)[1]
+    assert problem[:4] == ("rules/local.toml", 7, 3, "zone[0].key_file")
     path.unlink()
-    assert read_keys(compile_generation(files(path, used=False))) == ({}, [])
+    assert "No such file" in read_keys(generation)[1][0].reason
+
+
+def test_a_key_that_a_shadow_shares_is_complained_of_once(path: Path) -> None:
+    path.unlink()
+    generation = compile_generation(files(path))
+    assert len(keys_of(generation, generation)[1]) == 1
 
 
 def test_a_missing_file_is_told_where_it_is_named(path: Path) -> None:

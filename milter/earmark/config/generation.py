@@ -68,7 +68,9 @@ def compile_generation(files: Mapping[str, bytes], unreadable: Collection[Proble
     machine = server_settings(documents[SERVER], server, exact)
     policy_set = PolicySet(compiler.default(), policies, machine.site)
     tests = tuple(_tests(default, domains))
-    return Generation(generation_id(files), dict(files), machine, policy_set, _zones_used(policy_set.all), tests)
+    key_files = {zone.name: zone.key_file for zone in rules.zones.values() if zone.key_file}
+    zones = _zones_used(policy_set.all)
+    return Generation(generation_id(files), dict(files), machine, policy_set, zones, tests, key_files)
 
 
 def _parse(files: Mapping[str, bytes]) -> tuple[dict[str, Document], list[Problem]]:

@@ -19,21 +19,20 @@ _LONGEST = 200
 
 
 def read_keys(generation: Generation) -> tuple[dict[str, str], list[Problem]]:
-    """Return the keys of the lists in use, by the list's name, and what is wrong where one cannot be had.
+    """Return the keys of all lists in rules/, by the list's name, and what is wrong where one cannot be had.
 
-    No problem's text holds anything of a file's content.
+    A list that no policy asks yet is looked at too: what is wrong shows when its rules are written. No problem's text
+    holds anything of a file's content.
     """
     keys: dict[str, str] = {}
     problems: list[Problem] = []
-    for zone in generation.zones.values():
-        if not zone.key_file:
-            continue
+    for zone, file in generation.key_files.items():
         try:
-            keys[zone.name] = read_key(Path(zone.key_file))
+            keys[zone] = read_key(Path(file))
         except OSError as error:
-            problems.append(_problem(generation, zone.name, f"cannot read {zone.key_file}: {error.strerror}"))
+            problems.append(_problem(generation, zone, f"cannot read {file}: {error.strerror}"))
         except ValueError as error:
-            problems.append(_problem(generation, zone.name, f"{zone.key_file} {error}"))
+            problems.append(_problem(generation, zone, f"{file} {error}"))
     return keys, problems
 
 

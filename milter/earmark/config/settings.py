@@ -88,3 +88,5 @@ class Generation:
     """All live zones of rules/zones.toml that some policy uses, by name."""
     tests: tuple[PolicyTest, ...] = ()
     """What the policy files say of themselves, for `service.policy_tests` to run."""
+    key_files: Mapping[str, str] = field(default_factory=dict)
+    """By list's name, the file of its key: of all lists in rules/, those that no policy asks yet among them."""

@@ -17,5 +17,5 @@ def keys_of(generation: Generation, shadow: Generation | None) -> tuple[dict[str
     problems += store_password(generation)[1]
     if shadow is not None:
         others, more = read_keys(shadow)
-        return {**others, **keys}, [*problems, *more]
+        return {**others, **keys}, list(dict.fromkeys([*problems, *more]))  # a shadow may have the first one's rules
     return keys, problems

@@ -39,7 +39,7 @@ def diagnose_files(directory: Path, generation: Generation, shadow: Generation |
 
 
 def _secrets(generation: Generation, shadow: Generation | None) -> list[Path]:
-    files = [zone.key_file for each in (generation, shadow) if each for zone in each.zones.values()]
+    files = [file for each in (generation, shadow) if each for file in each.key_files.values()]
     return [Path(name) for name in dict.fromkeys([*files, generation.server.store.password_file]) if name]
 
 
