@@ -29,10 +29,11 @@ def domain_files(draw: st.DrawFn, domain: str) -> bytes:
     for section, name, allowed in draw(st.lists(st.sampled_from(WEIGHTS), unique=True, max_size=5)):
         points = draw(st.sampled_from(allowed)) / 100
         sections.setdefault(section, []).append(f"{name} = {points:.2f}")
+    zones = ZONES
     if draw(st.booleans()):
         zones = draw(st.lists(st.sampled_from(ZONES), unique=True))
         sections.setdefault("listings", []).append(f"zones = {zones!r}".replace("'", '"'))
-    if draw(st.booleans()):
+    if "zen.spamhaus.org" in zones and draw(st.booleans()):  # else it would be told that the weight has no effect
         sections.setdefault("listings", []).append(f"weights.ZEN_PBL = {draw(st.integers(0, 800)) / 100:.2f}")
     for section, knobs in sections.items():
         lines += [f"[{section}]", *knobs]

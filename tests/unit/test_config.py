@@ -1,6 +1,7 @@
 """Configuration: from bytes to policies, and where each value was set."""
 
 import os
+import re
 from dataclasses import asdict
 from pathlib import Path
 
@@ -68,11 +69,28 @@ def test_a_file_changes_only_what_it_says() -> None:
 
 def test_weights_are_laid_over_by_symbol_and_lists_replace() -> None:
     default = SHIPPED[DEFAULT].replace(b"[listings.weights]", b"[listings.weights]\nZEN_SBL = 7.00\nZEN_PBL = 6.00")
-    domain = b'domains = ["example.org"]\n[listings]\nzones = ["bl.spamcop.net"]\nweights.ZEN_PBL = 1.00\n'
+    domain = b'domains = ["example.org"]\n[listings]\nzones = ["zen.spamhaus.org"]\nweights.ZEN_PBL = 1.00\n'
     generation = compile_generation(SHIPPED | {DEFAULT: default, "policies/domains/a.toml": domain})
     knobs = _policy(generation, "example.org").knobs["listings"]
     assert knobs.weights == {"ZEN_SBL": 700, "ZEN_PBL": 100}
-    assert [zone.name for zone in knobs.zones] == ["bl.spamcop.net"]
+    assert [zone.name for zone in knobs.zones] == ["zen.spamhaus.org"]
+
+
+def test_a_weight_of_the_default_counts_where_any_policy_asks_its_list() -> None:
+    zones = re.search(rb"\[listings\]\n(?:\n|#.*\n)*(zones = \[[^]]*\])", SHIPPED[DEFAULT])
+    assert zones is not None
+    default = SHIPPED[DEFAULT].replace(zones[1], b'zones = ["bl.spamcop.net"]', 1)
+    default = default.replace(b"[listings.weights]", b"[listings.weights]\nZEN_SBL = 7.00")
+    line = default[: default.index(b"ZEN_SBL = 7.00")].count(b"\n") + 1
+    with pytest.raises(ConfigError) as caught:
+        compile_generation(SHIPPED | {DEFAULT: default})
+    assert str(caught.value) == (
+        f'{DEFAULT}:{line}:1: listings.weights.ZEN_SBL: has no effect: "zen.spamhaus.org", whose symbol it is,'
+        " is not among the zones of [listings]; add it there, or remove this"
+    )
+    domain = b'domains = ["example.org"]\n[listings]\nzones = ["zen.spamhaus.org"]\n'
+    generation = compile_generation(SHIPPED | {DEFAULT: default, "policies/domains/a.toml": domain})
+    assert _policy(generation, "example.org").knobs["listings"].weights == {"ZEN_SBL": 700}
 
 
 def test_what_is_not_changed_is_the_same_value_so_that_it_is_asked_once() -> None:

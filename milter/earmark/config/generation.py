@@ -20,6 +20,7 @@ from earmark.config.rules import Rules, compile_rules
 from earmark.config.schema import DefaultFile, DomainFile, ServerFile, validate, written
 from earmark.config.server import server_settings
 from earmark.config.settings import Generation
+from earmark.config.weights import weight_problems
 from earmark.core.policy import Policy, PolicySet
 from earmark.core.zones import Zone
 
@@ -107,6 +108,7 @@ def _read_policies(
     default = documents.get(DEFAULT)
     domains = _below(documents, DOMAINS)
     problems = list(claim_problems(domains))
+    problems += weight_problems(default, domains, rules) if default else ()
     texts: dict[str, PolicyText] = {}
     for document in [default, *domains] if default else domains:
         table, wrong = validate(document, DefaultFile if document is default else DomainFile)
