@@ -51,12 +51,12 @@ def test_a_list_that_begins_to_list_the_world_is_disarmed_within_a_minute_under_
 
     sent: list[Sent] = []
     assert come("203.0.113.7") == 550
-    lab.lists.list_the_world()
-    wait_until(disarmed, "the list is disarmed", within=60)
-    assert {come(f"192.0.2.{30 + number}") for number in range(20)} == {250}, "those too who were refused a moment ago"
-    assert come("203.0.113.7") == 250
+    with lab.lists.listing_the_world():
+        wait_until(disarmed, "the list is disarmed", within=60)
+        assert {come(f"192.0.2.{30 + number}") for number in range(20)} == {250}, "those too who were refused just now"
+        assert come("203.0.113.7") == 250
+        shown = lab.service.run("lists")
     assert lab.deliveries("bob@turning.test")[-1].values("X-Earmark")[0].endswith("unchecked=turning.lab.test")
-    shown = lab.service.run("lists")
     assert shown.returncode == 1
     assert "turning.lab.test: lists the world" in shown.stdout
     assert_invariants(lab, sent)

@@ -107,7 +107,7 @@ def test_no_mail_waits_for_a_redis_that_is_gone_and_it_is_used_again(nodes: Node
         redis.resume()
     for each in nodes:
         wait_until(partial(refused, each, f"{each.port}@grey.example"), "greylisting is back")
-        assert each.events("store_back")
+        wait_until(partial(each.events, "store_back"), "that is said, too")
 
 
 def test_after_a_failover_the_nodes_go_on_with_what_the_replica_knows() -> None:

@@ -4,6 +4,8 @@ import os
 import re
 import signal
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from e2e_lab.processes import Process, free_port, wait_until
@@ -106,9 +108,22 @@ class Lists:
         """Return the names that the resolver has been asked for since it was started, in order."""
         return [name.decode("ascii") for name in _QUERY.findall(self._unbound.log.read_bytes())]
 
-    def list_the_world(self) -> None:
+    @contextmanager
+    def listing_the_world(self) -> Iterator[None]:
         """Let turning.lab.test list every address, as a list does that has been given up."""
-        (self._top / "turning.ip4").write_text(_THE_WORLD)
+        file = self._top / "turning.ip4"
+        before = file.read_text()
+        try:
+            self._rewrite(file, _THE_WORLD)
+            yield
+        finally:
+            self._rewrite(file, before)
+
+    def _rewrite(self, file: Path, text: str) -> None:
+        """Have rbldnsd read it again; it looks at the time of the file in whole seconds."""
+        late = file.stat().st_mtime + 1
+        file.write_text(text)
+        os.utime(file, (late, late))
         self._rbldnsd.send(signal.SIGHUP)
 
     def hang(self) -> None:
