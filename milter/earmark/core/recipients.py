@@ -35,7 +35,7 @@ def outcome_at_rcpt(txn: Transaction, facts: Facts, policy: Policy, recipient: A
     """Return what the policy says at RCPT, with the reply."""
     own = _of(txn, policy, recipient)
     outcome = decide(Stage.RCPT, own, facts, examine(Stage.RCPT, own, facts, policy), policy)
-    return outcome._replace(reply=reply_for(outcome, own.envelope, policy, verdict_id))
+    return _with_reply(outcome, own, policy, verdict_id)
 
 
 def conclude(
@@ -53,16 +53,19 @@ def conclude(
             own = _of(txn, policy, address)
             findings = examine(Stage.EOM, own, facts, policy, early=early)
             outcome = decide(Stage.EOM, own, facts, findings, policy, early=early)
-            final[key] = outcome._replace(reply=reply_for(outcome, own.envelope, policy, verdict_id))
+            final[key] = _with_reply(outcome, own, policy, verdict_id)
     verdict = combine(list(final.values()))
     settled = dict(zip(final, verdict.outcomes, strict=True))
     ended = tuple(
-        recipient._replace(outcome=settled[key_of(recipient.policy, recipient.address)])
-        if recipient.outcome.action is Action.ACCEPT
-        else recipient
-        for recipient in recipients
+        Recipient(address, policy, settled[key_of(policy, address)] if early.action is Action.ACCEPT else early)
+        for address, policy, early in recipients
     )
     return ended, verdict
+
+
+def _with_reply(outcome: Outcome, txn: Transaction, policy: Policy, verdict_id: str) -> Outcome:
+    reply = reply_for(outcome, txn.envelope, policy, verdict_id)
+    return outcome if reply is None else outcome._replace(reply=reply)
 
 
 def judge_all(

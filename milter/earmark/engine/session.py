@@ -26,6 +26,7 @@ from earmark.core.verdict import Action, Outcome, Verdict
 from earmark.engine.needs import Shared
 
 _AUTHENTICATED = "authenticated as"
+_NO_MESSAGE = Message()
 _NOT_IN_TIME = Fact(Status.TEMPERROR, why="no answer in time")
 
 
@@ -62,7 +63,7 @@ class Session:
         self._engine = engine
         self._fault = fault
         self.envelope = Envelope(Client(""), engine.policies.site, at=engine.clock())
-        self.txn = Transaction(self.envelope, Message())
+        self.txn = Transaction(self.envelope, _NO_MESSAGE)
         self.facts: dict[Question, Fact] = {}
         self._kept: set[Question] = set()
         """Questions about the connection: their answers are good for all its transactions."""
@@ -105,7 +106,7 @@ class Session:
             relay=relay,
             authserv_id=site.authserv_id or host,
         )
-        self.txn = Transaction(self.envelope, Message())
+        self.txn = Transaction(self.envelope, _NO_MESSAGE)
         if reverse is not None and client.address:
             self.facts[ReverseName(client.address)] = reverse
         self._foresee(Stage.CONNECT)
@@ -138,7 +139,7 @@ class Session:
             known.authserv_id,
             id=self.id,
         )
-        self.txn = Transaction(self.envelope, Message())
+        self.txn = Transaction(self.envelope, _NO_MESSAGE)
         self._pending &= self._kept
         self.facts = self._good_facts()
         self._foresee(Stage.MAIL)
@@ -217,7 +218,8 @@ class Session:
         if verdict.action is Action.REJECT:
             return verdict
         trace = Trace(self.id, self._engine.generation)
-        return verdict._replace(edits=edits(self.txn, self.facts, verdict, accepted_policies(ended), trace))
+        made = edits(self.txn, self.facts, verdict, accepted_policies(ended), trace)
+        return Verdict(verdict.action, verdict.outcomes, made)
 
     def abort(self) -> None:
         """End the transaction without a message: RSET, or the MTA gave up."""
