@@ -46,6 +46,7 @@ def entries(tmp_path: Path) -> Callable[[], list[Entry]]:
         (["bücher.example"], Kind.DOMAIN, "xn--bcher-kva.example"),
         (["*.example.net"], Kind.DOMAIN, "*.example.net"),
         (["--helo", "MX.example.net"], Kind.HELO, "mx.example.net"),
+        (["--helo", "localhost"], Kind.HELO, "localhost"),
         (["--reverse", "*.example.net."], Kind.REVERSE, "*.example.net"),
     ],
 )
@@ -90,6 +91,8 @@ def test_an_entry_may_be_for_one_recipient_and_end_on_a_day(run: Run, entries: C
         (["192.0.2"], '"192.0.2" is not a network'),
         (["::ffff:192.0.2.7"], '"::ffff:192.0.2.7" is IPv4 in IPv6 form; write it as IPv4'),
         (["*"], '"*" would be everybody'),
+        (["foo"], '"foo" has no dot: a domain is one such as "example.net", an address "bob@example.net"'),
+        (["--reverse", "foo"], '"foo" has no dot'),
         (["exa mple.net"], '"exa mple.net" is not a domain name'),
         (["@example.net"], '"@example.net" is not an address of mail'),
         (["a b@example.net"], '"a b@example.net" is not an address of mail'),
@@ -107,7 +110,7 @@ def test_what_is_no_entry_is_refused_with_its_reason(
     run: Run, entries: Callable[[], list[Entry]], words: list[str], reason: str
 ) -> None:
     refused = run("allow", "add", *words)
-    assert refused.exit_code == 1
+    assert refused.exit_code == 2
     assert refused.stderr.startswith(reason)
     assert entries() == []
 
@@ -117,11 +120,12 @@ def test_a_list_shows_its_own_entries_that_hold(run: Run, tmp_path: Path) -> Non
     expired = deny(Kind.SENDER, "a@example.net", "example.org", expires=1)
     put(tmp_path / FILE_NAME, [allow(Kind.CLIENT, "192.0.2.8"), shown, expired])
     assert run("deny", "list").stdout == (
-        "deny client 192.0.2.7 for everybody by alice 2027-01-01T00:00:00Z: for a reason\n"
+        "deny  client  192.0.2.7  for everybody  by alice 2027-01-01T00:00:00Z  for a reason\n"
     )
-    assert run("deny", "list", "--all").stdout.splitlines()[1] == (
-        "deny sender a@example.net for example.org until 1970-01-01T00:00:01Z by nobody"
-    )
+    assert run("deny", "list", "--all").stdout.splitlines() == [
+        f"deny  client  192.0.2.7      for everybody  {'':26}  by alice 2027-01-01T00:00:00Z  for a reason",
+        "deny  sender  a@example.net  for example.org  until 1970-01-01T00:00:01Z  by nobody",
+    ]
     told = json.loads(run("deny", "list", "--json").stdout)
     assert told == {
         "v": 1,
@@ -229,7 +233,7 @@ def test_a_state_directory_that_is_not_there_is_said(tmp_path: Path) -> None:
 
 def test_what_denies_needs_no_word_about_proof(run: Run, entries: Callable[[], list[Entry]]) -> None:
     refused = run("deny", "add", "a@example.net", "--unauthenticated")
-    assert refused.exit_code == 1
+    assert refused.exit_code == 2
     assert refused.stderr == "--unauthenticated is for what allows; what denies always counts\n"
     assert entries() == []
 

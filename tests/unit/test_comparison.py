@@ -220,7 +220,7 @@ def test_only_the_time_asked_for_is_compared(path: Path) -> None:
         (("--since", "1y"), "--since 1y: not a span of time"),
         (("--since", "-1h"), "--since -1h: not a span of time"),
         (("--since", "h"), "--since h: not a span of time"),
-        ((), "no transaction of the last 24h was judged by a shadow as well"),
+        ((), "no transaction of the last 24h was judged by a shadow as well; earmark serve --shadow DIR"),
     ],
 )
 def test_where_nothing_can_be_compared_it_says_why_and_exits_with_2(

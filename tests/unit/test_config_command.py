@@ -34,7 +34,7 @@ def test_what_init_writes_is_ok(directory: Path) -> None:
     checked = _run("check", "-c", directory)
     generation = load(directory)
     assert checked.exit_code == 0
-    counts = f"1 policies, 0 domains, {len(generation.zones)} lists, {len(generation.tests)} tests"
+    counts = f"1 policy, 0 domains, {len(generation.zones)} lists, {len(generation.tests)} tests"
     assert checked.stdout == f"ok: {counts}, generation {generation.id[:12]}\n"
     assert generation.id == load(shipped()).id
 
@@ -84,6 +84,13 @@ def test_show_prints_the_policy_of_a_domain_with_the_origin_of_each_value(direct
     assert "mark_at = 4.00  # policies/domains/example.org.toml:3" in lines
     assert "ZEN_PBL = 1.00  # policies/domains/example.org.toml:5" in lines
     assert any(line.startswith("refuse_at = 8.00  # policies/default.toml:") for line in lines)
+
+
+@pytest.mark.parametrize("domain", ["bad domain", "bob@example.org", "*", "-.example"])
+def test_show_refuses_what_is_no_domain(directory: Path, domain: str) -> None:
+    refused = _run("show", "-c", directory, "--domain", domain)
+    assert (refused.exit_code, refused.stdout) == (2, "")
+    assert refused.stderr.startswith(f'--domain: "{domain}" is not a domain name')
 
 
 def test_show_n_prints_only_what_differs(directory: Path) -> None:

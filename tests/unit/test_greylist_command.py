@@ -79,7 +79,7 @@ def test_who_is_found_by_domain_network_or_address(state: Path, who: str) -> Non
     result = run("show", who, "--state", state)
     assert result.exit_code == 0
     assert "192.0.2.0/24 odd.example example.org" in result.stdout
-    assert "told to come back 1 times, first by verdict 0123456789AB" in result.stdout
+    assert "told to come back 1 time, first by verdict 0123456789AB" in result.stdout
     assert "good.example" not in result.stdout
 
 

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from earmark.cli.exits import fail
+from earmark.cli.columns import aligned
+from earmark.cli.exits import WRONG_USE, fail
 from earmark.cli.serve import ConfigOption, JsonOption, StateOption, state_directory
 from earmark.cli.state import in_state
 
@@ -73,9 +74,9 @@ def add(
         kind, told = _subject(subject, helo, reverse)
         until = access_entry.expiry(expires, now)
         if until and until <= now.timestamp():
-            fail(f"--expires {expires}: is in the past")
+            fail(f"--expires {expires}: is in the past", WRONG_USE)
         if unauthenticated and _verb(context) is Verb.DENY:
-            fail("--unauthenticated is for what allows; what denies always counts")
+            fail("--unauthenticated is for what allows; what denies always counts", WRONG_USE)
         entry = Entry(
             _verb(context),
             kind,
@@ -88,7 +89,7 @@ def add(
             access_entry.line(note),
         )
     except ValueError as error:
-        fail(error)
+        fail(error, WRONG_USE)
     replaced = _in_state(config, state, lambda path: put(path, [entry]))
     print(f"{'replaced' if replaced else 'added'}: {access_entry.entry_line(entry)}")
 
@@ -105,14 +106,14 @@ def list_(
     import json
     import time
 
-    from earmark.cli.access_entry import entry_line
+    from earmark.cli.access_entry import entry_columns
 
     now = time.time()
     entries = [entry for entry in _entries(context, config, state) if every or entry.holds_at(now)]
     if as_json:
         print(json.dumps({"v": 1, "entries": [_shown(entry) for entry in entries]}, indent=2))
         return
-    print("\n".join(map(entry_line, entries)) or "no entries")
+    print("\n".join(aligned(list(map(entry_columns, entries)))) or "no entries")
 
 
 def remove(
@@ -132,7 +133,7 @@ def remove(
     try:
         key: Key = (_verb(context), *_subject(subject, helo, reverse), _scope(domain, recipient))
     except ValueError as error:
-        fail(error)
+        fail(error, WRONG_USE)
     if not _in_state(config, state, lambda path: access_file.remove(path, key)):
         fail(f"no such entry: {_key_text(key)}")
     print(f"removed: {_key_text(key)}")
@@ -151,6 +152,7 @@ def import_(
 
     from earmark.cli.access_csv import BYTES_AT_MOST, Defaults, read_csv
     from earmark.config import ConfigError
+    from earmark.config.problems import counted
     from earmark.stores.access_file import put
 
     try:
@@ -164,7 +166,7 @@ def import_(
     except ConfigError as error:
         fail(error)
     replaced = _in_state(config, state, lambda path: put(path, entries))
-    print(f"{len(entries)} entries imported, {replaced} of them in place of others")
+    print(f"{counted(len(entries), 'entry', 'entries')} imported, {replaced} of them in place of others")
 
 
 def export(context: typer.Context, *, config: ConfigOption = None, state: StateOption = None) -> None:

@@ -25,8 +25,18 @@ def subject(text: str, kind: str = "") -> tuple[Kind, str]:
             return told, address(text)
         case _ if text == "*":
             raise ValueError('"*" would be everybody')
-        case _:
+        case Kind.HELO:  # a machine may greet with a name of its own, such as "localhost"
             return told, values.domain_pattern(text)
+        case _:
+            return told, _dotted(values.domain_pattern(text), text)
+
+
+def _dotted(name: str, text: str) -> str:
+    if "." not in name:
+        raise ValueError(
+            f'{quoted(text)} has no dot: a domain is one such as "example.net", an address "bob@example.net"'
+        )
+    return name
 
 
 def _kind_of(text: str) -> Kind:
@@ -89,6 +99,20 @@ def entry_line(entry: Entry) -> str:
     words += ["unauthenticated"] if entry.unauthenticated else []
     words.append(f"by {entry.author or 'nobody'} {entry.created}".rstrip())
     return " ".join(words) + (f": {entry.note}" if entry.note else "")
+
+
+def entry_columns(entry: Entry) -> tuple[str, ...]:
+    """Return the same as cells of a table."""
+    return (
+        entry.verb,
+        entry.kind,
+        entry.subject,
+        f"for {entry.scope or 'everybody'}",
+        f"until {time_text(entry.expires)}" if entry.expires else "",
+        "unauthenticated" if entry.unauthenticated else "",
+        f"by {entry.author or 'nobody'} {entry.created}".rstrip(),
+        entry.note,
+    )
 
 
 def line(text: str, at_most: int = NOTE_AT_MOST) -> str:

@@ -53,7 +53,8 @@ def compare(
         print(error, file=sys.stderr)
         raise typer.Exit(_TROUBLE) from None
     if not compared.transactions:
-        print(f"no transaction of the last {since} was judged by a shadow as well", file=sys.stderr)
+        begin = "earmark serve --shadow DIR, or shadow in server.toml, lets one judge"
+        print(f"no transaction of the last {since} was judged by a shadow as well; {begin}", file=sys.stderr)
         raise typer.Exit(_TROUBLE)
     if as_json:
         print(json.dumps(_report(compared, began), indent=2))

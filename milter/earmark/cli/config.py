@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from earmark.cli.exits import WRONG_USE, fail
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -33,6 +35,7 @@ def check(config: ConfigOption = None) -> None:
     """Read all files and run their tests; print what is wrong as file:line:column: key: reason, and exit with 1."""
     from earmark.config import ConfigError, find_directory
     from earmark.config.files import writable_by_others
+    from earmark.config.problems import counted
     from earmark.service.lists import keys_of
     from earmark.service.policy_tests import load_tested
 
@@ -44,10 +47,15 @@ def check(config: ConfigOption = None) -> None:
     for path in writable_by_others(directory):
         print(f"warning: {path} can be changed by everybody on this machine", file=sys.stderr)
     policies = generation.policies
-    counts = f"{len(policies.all)} policies, {len(policies.domains)} domains, {len(generation.zones)} lists"
-    print(f"ok: {counts}, {len(generation.tests)} tests, generation {generation.id[:12]}")
+    counts = (
+        counted(len(policies.all), "policy", "policies"),
+        counted(len(policies.domains), "domain"),
+        counted(len(generation.zones), "list"),
+        counted(len(generation.tests), "test"),
+    )
+    print(f"ok: {', '.join(counts)}, generation {generation.id[:12]}")
     if shadow:
-        print(f"ok: shadow {shadow_directory}, {len(shadow.tests)} tests, generation {shadow.id[:12]}")
+        print(f"ok: shadow {shadow_directory}, {counted(len(shadow.tests), 'test')}, generation {shadow.id[:12]}")
 
 
 def show(
@@ -74,9 +82,13 @@ def show(
 
 
 def _find(generation: "Generation", domain: str) -> "Policy":
-    from earmark.core.mail import Address, domain_key
+    from earmark.config.values import host_name
+    from earmark.core.mail import Address
 
-    return generation.policies.find(Address(f"@{domain}", "", domain_key(domain)))
+    try:
+        return generation.policies.find(Address(f"@{domain}", "", host_name(domain)))
+    except ValueError as error:
+        fail(f"--domain: {error}", WRONG_USE)
 
 
 def _of_domain(generation: "Generation", policy: "Policy", different: bool) -> "Iterator[Setting]":

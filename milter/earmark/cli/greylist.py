@@ -1,18 +1,20 @@
 """`earmark greylist`: who is waiting, who passed, and who keeps coming (docs/greylisting.md)."""
 
 import sys
-from collections.abc import Coroutine, Iterable, Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
+from earmark.cli.columns import aligned
 from earmark.cli.exits import WRONG_USE, fail
 from earmark.cli.serve import ConfigOption, JsonOption, StateOption
 from earmark.cli.state import in_state
 from earmark.core.text import printable
 
 if TYPE_CHECKING:
+    from collections.abc import Coroutine, Iterable, Sequence
+
     from earmark.stores.triplets import Triplet
 
 WhoArgument = Annotated[
@@ -58,7 +60,8 @@ def list_(
         return
     passed = sum(bool(one.passed) for one in known)
     print(f"{len(known) - passed} waiting, {passed} passed")
-    _print_columns([_HEAD, *map(_columns, chosen[:limit])] if chosen else [])
+    for line in aligned([_HEAD, *map(_columns, chosen[:limit])] if chosen else []):
+        print(line)
 
 
 def show(
@@ -171,20 +174,16 @@ def _columns(one: "Triplet") -> tuple[str, ...]:
     )
 
 
-def _print_columns(rows: Sequence[Sequence[str]]) -> None:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
-
-
 def _print_told(found: "Iterable[Triplet]") -> None:
+    from earmark.config.problems import counted
+
     for one in found:
         print(printable(f"{one.origin} {one.sender or '(none)'} {one.recipient}", 800))
         if one.tries:
             verdict = f", first by verdict {one.id}" if one.id else ""
-            print(f"  first seen {_when(one.first)}; told to come back {one.tries} times{verdict}")
+            print(f"  first seen {_when(one.first)}; told to come back {counted(one.tries, 'time')}{verdict}")
         if one.passed:
-            print(f"  first let through {_when(one.passed)}; noted as passing {one.times} times")
+            print(f"  first let through {_when(one.passed)}; noted as passing {counted(one.times, 'time')}")
         print(f"  last seen {_when(one.last)}; forgotten {_when(one.until)}")
 
 

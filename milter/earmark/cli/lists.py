@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from earmark.cli.columns import aligned
 from earmark.cli.serve import ConfigOption, JsonOption, StateOption, ask_service
 from earmark.core.text import printable
 
@@ -46,7 +47,8 @@ def _print_board(rows: Sequence[Mapping[str, Any]]) -> None:
     if not rows:
         print("no policy names a list")
         return
-    _print_columns([_HEAD, *map(_columns, rows)])
+    for line in aligned([_HEAD, *map(_columns, rows)], left=3):
+        print(line)
     for row in rows:
         if row["problem"]:
             since = (
@@ -66,16 +68,6 @@ def _columns(row: Mapping[str, Any]) -> tuple[str, ...]:
         *(str(row[name]) for name in ("queries", "hits", "misses", "errors", "canaries", "today")),
         str(row["budget"] or "-"),
     )
-
-
-def _print_columns(rows: Sequence[Sequence[str]]) -> None:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        cells = [
-            cell.ljust(width) if number < 3 else cell.rjust(width)
-            for number, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        print("  ".join(cells).rstrip())
 
 
 def ask_now(config: ConfigOption = None, as_json: JsonOption = False) -> None:

@@ -55,6 +55,11 @@ def quoted(value: object) -> str:
     return f'"{text}"' if isinstance(value, str) else text
 
 
+def counted(number: int, one: str, several: str = "") -> str:
+    """Return a number with its word, such as "1 policy"; `several` where that is not `one` and an s."""
+    return f"{number} {one if number == 1 else several or one + 's'}"
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return `; did you mean "..."?` for the nearest of the known words, "" where none is near."""
     by_folded = {name.lower(): name for name in known}

@@ -1,5 +1,6 @@
 """The shape of each kind of file. pydantic finds what is unknown, missing or of the wrong type, all at once."""
 
+import re
 from enum import StrEnum
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
@@ -271,6 +272,8 @@ def _problem(read: Document, shape: type[Table], at: document.Path, found: Error
             reason = "missing" + _missing_hint(path)
         case "value_error":
             reason = str(context["error"])
+        case "literal_error" if words := re.findall(r"'(\w+)'", context["expected"]):
+            reason = values.none_of(words, found["input"])
         case kind:
             reason = _REASONS.get(kind, found["msg"]).format(given=quoted(found["input"]), **context)
     return read.problem((*at, *path), reason)

@@ -1,7 +1,7 @@
 """Readers of single values: each takes what TOML holds and returns what it means, or raises ValueError and says why."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import date
 from decimal import Decimal
 from enum import StrEnum
@@ -82,11 +82,15 @@ def one_of(words: type[Word]) -> Callable[[object], Word]:
         try:
             return words(_text(value))
         except ValueError:
-            known = [word.value for word in words]
-            hint = did_you_mean(value, known) if isinstance(value, str) else ""
-            raise ValueError(f"must be one of {', '.join(known)}, not {quoted(value)}{hint}") from None
+            raise ValueError(none_of([word.value for word in words], value)) from None
 
     return read
+
+
+def none_of(known: Sequence[str], value: object) -> str:
+    """Return the reason why a value that is none of these words cannot stand."""
+    hint = did_you_mean(value, known) if isinstance(value, str) else ""
+    return f"must be one of {', '.join(known)}, not {quoted(value)}{hint}"
 
 
 def _must_be(what: str, value: object) -> ValueError:
