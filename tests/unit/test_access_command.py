@@ -123,7 +123,7 @@ def test_a_list_shows_its_own_entries_that_hold(run: Run, tmp_path: Path) -> Non
         "deny  client  192.0.2.7  for everybody  by alice 2027-01-01T00:00:00Z  for a reason\n"
     )
     assert run("deny", "list", "--all").stdout.splitlines() == [
-        f"deny  client  192.0.2.7      for everybody  {'':26}  by alice 2027-01-01T00:00:00Z  for a reason",
+        f"deny  client  192.0.2.7      for everybody  {'':28}  by alice 2027-01-01T00:00:00Z  for a reason",
         "deny  sender  a@example.net  for example.org  until 1970-01-01T00:00:01Z  by nobody",
     ]
     told = json.loads(run("deny", "list", "--json").stdout)
@@ -223,6 +223,15 @@ def test_a_header_that_does_not_name_the_columns_is_refused(run: Run, content: b
     refused = run("deny", "import", "-", given=content)
     assert refused.exit_code == 1
     assert refused.stderr.startswith(f"-:{problem}")
+
+
+@pytest.mark.parametrize(("wrong", "last"), [(100, ""), (150, "102:1: line: this line and 49 more were not read: ")])
+def test_after_a_hundred_problems_an_import_says_how_much_is_left(run: Run, wrong: int, last: str) -> None:
+    refused = run("deny", "import", "-", given="subject\n" + wrong * "no domain\n")
+    told = [line.removeprefix("-:") for line in refused.stderr.splitlines()]
+    assert told[99].startswith('101:1: subject: "no domain" is not a domain name')
+    assert len(told) == 100 + bool(last)
+    assert told[-1].startswith(last)
 
 
 def test_a_state_directory_that_is_not_there_is_said(tmp_path: Path) -> None:

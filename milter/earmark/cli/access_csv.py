@@ -15,6 +15,8 @@ COLUMNS = ("verb", "kind", "subject", "scope", "expires", "unauthenticated", "no
 """Only `subject` must be there; what is left out or empty has the default that `add` gives it."""
 
 BYTES_AT_MOST = 64 * 1024 * 1024
+PROBLEMS_AT_MOST = 100
+"""Who has the wrong file sees so from these; lines after them are not read."""
 
 _FIELD = re.compile(r'"((?:[^"]|"")*)"|([^",]*)')
 
@@ -67,9 +69,17 @@ def read_csv(raw: bytes, file: str, defaults: Defaults) -> list[Entry]:
             problems.append(Problem(file, number, 1, "line", f"the same entry as in line {seen[entry[:4]]}"))
         elif entry is not None:
             entries.append(entry)
+        if len(problems) >= PROBLEMS_AT_MOST:
+            problems += _unread(file, [number for number, _ in filled])
     if problems:
         raise ConfigError(problems)
     return entries
+
+
+def _unread(file: str, numbers: list[int]) -> list[Problem]:
+    """Return what to say of the lines that are left; nothing where none is."""
+    left = f"this line and {len(numbers) - 1} more were not read: too much is wrong before"
+    return [Problem(file, numbers[0], 1, "line", left)] if numbers else []
 
 
 def _fields(line: str) -> Iterator[tuple[int, str]]:
