@@ -17,6 +17,7 @@ import pytest
 
 from earmark.config import load
 from earmark.config.files import copy_shipped
+from earmark.core.access import Kind
 from earmark.core.canaries import Condition, Judged, Outcome
 from earmark.core.evidence import Fact, Status
 from earmark.service.control import control_path
@@ -28,8 +29,10 @@ from earmark.service.doctor.postconf import PostconfError, read_postfix
 from earmark.service.doctor.service import diagnose_service
 from earmark.service.doctor.sockets import diagnose_sockets
 from earmark.service.doctor.store import diagnose_ping, diagnose_stores
+from earmark.stores import access_file, state_sqlite
 from earmark.stores.history import FILE_NAME
 from fakes.dnsd import dnsd
+from fakes.entries import deny
 from fakes.milter_front import milter_front
 
 ME = pwd.getpwuid(os.geteuid()).pw_name
@@ -236,8 +239,38 @@ async def test_a_socket_is_negotiated_at_and_must_let_postfix_in() -> None:
 def test_stores_that_are_not_there_pass_and_nothing_is_made(configuration: Path, tmp_path: Path) -> None:
     state = tmp_path / "state"
     state.mkdir()
-    assert [one.state for one in diagnose_stores(state, load(configuration))] == [State.PASS, State.PASS]
+    assert [one.state for one in diagnose_stores(state, load(configuration))] == 3 * [State.PASS]
     assert not list(state.iterdir())
+
+
+def test_access_lists_that_cannot_be_read_fail_and_nothing_is_made(configuration: Path, tmp_path: Path) -> None:
+    file = tmp_path / "state" / access_file.FILE_NAME
+    file.parent.mkdir()
+    access_file.put(file, [deny(Kind.CLIENT, "192.0.2.7")])
+    assert next(diagnose_stores(file.parent, load(configuration))).state is State.PASS
+    file.write_bytes(b"not a database, and longer than the header of one would be" * 20)
+    found = next(diagnose_stores(file.parent, load(configuration)))
+    assert (found.check, found.state) == ("access lists", State.FAIL)
+    assert found.mend.startswith("nobody is refused while it cannot be read")
+    assert [each.name for each in file.parent.iterdir()] == [file.name]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory away")
+@pytest.mark.parametrize("name", [access_file.FILE_NAME, FILE_NAME, state_sqlite.FILE_NAME])
+def test_a_file_that_root_left_behind_in_the_state_directory_fails(
+    configuration: Path, tmp_path: Path, name: str
+) -> None:
+    state, account = tmp_path / "state", pwd.getpwnam("nobody")
+    state.mkdir()
+    with closing(sqlite3.connect(state / name)) as connection:
+        connection.executescript("PRAGMA user_version = 1; CREATE TABLE entry AS SELECT 1 WHERE 0")
+        if name == access_file.FILE_NAME:
+            connection.executescript("DROP TABLE entry; PRAGMA user_version = 0")
+    (state / name).chmod(0o640)
+    os.chown(state, account.pw_uid, account.pw_gid)
+    (found,) = [one for one in diagnose_stores(state, load(configuration)) if one.state is not State.PASS]
+    assert found.state is State.FAIL
+    assert "keeps nobody out" in found.seen
 
 
 def test_a_store_is_looked_into_without_leaving_a_trace(configuration: Path, tmp_path: Path) -> None:
@@ -245,15 +278,15 @@ def test_a_store_is_looked_into_without_leaving_a_trace(configuration: Path, tmp
     state.mkdir()
     with closing(sqlite3.connect(state / FILE_NAME)) as connection:
         connection.executescript("PRAGMA journal_mode = WAL; PRAGMA user_version = 1; CREATE TABLE verdict (id)")
-    assert next(diagnose_stores(state, load(configuration))).state is State.PASS
+    assert [one.state for one in diagnose_stores(state, load(configuration))] == 3 * [State.PASS]
     assert [file.name for file in state.iterdir()] == [FILE_NAME]
     (state / FILE_NAME).write_bytes(b"not a database, and longer than the header of one would be" * 20)
-    assert next(diagnose_stores(state, load(configuration))).state is State.FAIL
+    assert [one.state for one in diagnose_stores(state, load(configuration))][1] is State.FAIL
 
 
 def test_a_redis_that_is_not_there_fails(configuration: Path, tmp_path: Path) -> None:
     (configuration / "policies" / "server.toml").write_text('schema = 1\n[store]\nurl = "unix:///nowhere/redis.sock"\n')
-    _, found = diagnose_stores(tmp_path, load(configuration))
+    _, _, found = diagnose_stores(tmp_path, load(configuration))
     assert found.state is State.FAIL
 
 

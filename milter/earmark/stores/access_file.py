@@ -86,6 +86,17 @@ def read(path: Path) -> list[Entry]:
         raise StoreError(f"{path}: {error}") from error
 
 
+def look_into(path: Path) -> None:
+    """Read a file that is there, and leave nothing behind. Raises StoreError, and OSError where we may not look."""
+    path.stat()
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=_BUSY)) as connection:
+            for _ in rows(connection, path):
+                pass
+    except (sqlite3.Error, ValueError) as error:
+        raise StoreError(f"{path}: {error}") from error
+
+
 def put(path: Path, entries: Iterable[Entry]) -> int:
     """Write the entries, all or none, each in place of one with the same key; return how many took such a place.
 

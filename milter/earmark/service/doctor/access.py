@@ -26,6 +26,14 @@ def find_account(name: str) -> Account | None:
     return Account(name, found.pw_uid, frozenset(os.getgrouplist(name, found.pw_gid)))
 
 
+def owner_of(status: os.stat_result) -> Account | None:
+    """Return the account that owns a file; None where it has no name here."""
+    try:
+        return find_account(pwd.getpwuid(status.st_uid).pw_name)
+    except KeyError:
+        return None
+
+
 def permits(status: os.stat_result, account: Account, wanted: int) -> bool:
     """Return whether a file's mode gives an account all of `wanted`: READ, WRITE and SEARCH, in one number."""
     if account.uid == 0:
