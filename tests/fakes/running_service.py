@@ -162,7 +162,7 @@ class RunningService:
         return int(self.status()["counters"].get(name, 0))
 
     def events(self, name: str) -> list[dict[str, Any]]:
-        lines = self.log.read_bytes().splitlines()
+        lines = self.log.read_bytes().rpartition(b"\n")[0].splitlines()  # the last one may be half written
         events = [json.loads(line) for line in lines if re.match(rb'\{"v":', line)]
         return [event for event in events if event["event"] == name]
 
