@@ -193,6 +193,8 @@ def test_a_file_of_a_newer_program_is_left_alone(path: Path) -> None:
 async def test_a_command_that_is_writing_holds_up_nobody(path: Path) -> None:
     put(path, [CLIENT])
     async with followed(path) as lists:
+        assert lists._connection is not None
+        assert lists._connection.execute("PRAGMA busy_timeout").fetchone() == (0,)
         with closing(sqlite3.connect(path, isolation_level=None)) as writer:
             writer.execute("BEGIN EXCLUSIVE")
             writer.execute("DELETE FROM entry")

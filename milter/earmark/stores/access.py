@@ -62,6 +62,7 @@ class AccessLists:
     def follow(self) -> None:
         """Follow the file from now on, on the running event loop, which is never held up for another's lock."""
         self._busy = 0.0
+        self._be_patient()
         self._wait()
 
     def _wait(self) -> None:
@@ -122,7 +123,7 @@ class AccessLists:
         try:
             self._open()
             if self._connection is not None:
-                self._connection.execute(f"PRAGMA busy_timeout = {self._busy * 1000:.0f}")
+                self._be_patient()
                 self._version = self._written()
                 now = time()
                 for number, entry in enumerate(rows(self._connection, self._path), start=1):
@@ -137,6 +138,11 @@ class AccessLists:
         if self._why:
             self._why = ""
             self._log.event("access_resumed", file=str(self._path), entries=len(index))
+
+    def _be_patient(self) -> None:
+        """Have what is open wait for another's lock as long as it may now."""
+        if self._connection is not None:
+            self._connection.execute(f"PRAGMA busy_timeout = {self._busy * 1000:.0f}")
 
     def _open(self) -> None:
         there = self._there()
