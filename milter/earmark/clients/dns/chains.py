@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
@@ -14,7 +15,7 @@ Deliver = Callable[[Question, Fact], None]
 Asked = TypeVar("Asked", bound=Question)
 
 
-class Chains(Generic[Asked]):
+class Chains(ABC, Generic[Asked]):
     """A client whose every answer is a chain of look-ups; a subclass says in `answer` how it goes."""
 
     def __init__(self, resolver: Lookups, *, cache_size: int = 20_000) -> None:
@@ -23,9 +24,9 @@ class Chains(Generic[Asked]):
         self._open: dict[Asked, list[Deliver]] = {}
         self._tasks: dict[Asked, asyncio.Task[None]] = {}
 
+    @abstractmethod
     async def answer(self, question: Asked) -> Fact:
         """Find the answer. What is TEMPERROR is not remembered."""
-        raise NotImplementedError
 
     def ask(self, question: Asked, deliver: Deliver) -> None:
         """Begin to answer; `deliver` is called once, perhaps at once."""
