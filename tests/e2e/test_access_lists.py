@@ -87,8 +87,8 @@ def test_explain_names_the_entry_its_author_and_the_others(service: RunningServi
     wait_until(lambda: service.command("explain", told).returncode == 0, "it is in the history")
     lines = service.command("explain", told).stdout
     assert "-100.00 ACCESS_ALLOWED (connection): client 192.0.2.0/24 is allowed for everybody" in lines
-    allowing = re.search(r"allow.*192\.0\.2\.0/24.*carol", lines)
-    denying = re.search(r"deny.*192\.0\.2\.0/25.*alice.*bought it again", lines)
+    allowing = re.search(r"allow +client +192\.0\.2\.0/24 +for everybody +by carol ", lines)
+    denying = re.search(r"deny +client +192\.0\.2\.0/25 +for everybody +by alice .*bought it again", lines)
     assert allowing is not None
     assert denying is not None
     assert allowing.start() < denying.start(), "in the order of precedence"
