@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 import uvloop
 
-from earmark.clients.limits import Endpoint, UnansweredError, Upstream
+from earmark.clients.limits import Endpoint, UnansweredError, Upstream, message_key, unreadable
+from earmark.content import Content
 from earmark.core.evidence import Status
+from earmark.core.mail import Header
 from earmark.wire import RemoteError
 from fakes.scanners import CUT, HANG, RESET, ScriptedScanner, scanners
 from fakes.waiting import until
@@ -219,6 +221,30 @@ async def test_a_message_that_was_not_answered_says_since_when() -> None:
     fact = error.fact("clamav")
     assert (fact.status, fact.data, fact.why) == (Status.TEMPERROR, ("failing", "1700000000"), "closed??X: y")
     assert fact.source == "clamav"
+
+
+def test_a_message_that_cannot_be_read_is_beyond_a_limit_where_it_always_will_be() -> None:
+    large = Content([], at_most=10)
+    large.add(b"12345678901")
+    cut = Content([], truncated=True)
+    closed = Content([])
+    closed.close()
+    errors = [unreadable(content) for content in (large, cut, closed)]
+    assert [(error.why, error.limit) for error in errors] == [
+        ("larger than 10 bytes", True),
+        ("its header was cut", True),
+        ("closed", False),
+    ]
+
+
+def test_a_message_that_comes_again_is_known_whatever_was_written_on_top_of_it() -> None:
+    sent = [Header(b"From", b" a@example.org"), Header(b"Message-ID", b" <1@example.org>"), Header(b"X-A", b" b")]
+    again = [Header(b"Received", b" from relay.example"), Header(b"from", b" a@example.org"), *sent[1:]]
+    other = [Header(b"From", b" a@example.org"), Header(b"Message-ID", b" <2@example.org>")]
+    bare = [Header(b"Subject", b" x")]
+    keys = [message_key(Content(headers)) for headers in (sent, again, other, bare, [])]
+    assert keys[0] == keys[1]
+    assert len(set(keys)) == 4
 
 
 def test_it_serves_on_the_workers_own_event_loop() -> None:

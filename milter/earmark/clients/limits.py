@@ -5,6 +5,7 @@ and be used again as soon as it answers.
 """
 
 import asyncio
+import hashlib
 import os
 import time
 from collections import OrderedDict
@@ -12,6 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self, TypeVar
 
+from earmark.content import Content
 from earmark.core.evidence import Fact, Status
 from earmark.core.text import printable
 from earmark.wire import RemoteError
@@ -79,6 +81,20 @@ class UnansweredError(Exception):
         """Return this as the answer to a VirusScan or SpamScan; see there for the data."""
         data = ("limit",) if self.limit else ("failing", f"{self.since:.0f}")
         return Fact(Status.TEMPERROR, data, at=time.time(), source=source, why=self.why)
+
+
+def unreadable(content: Content) -> UnansweredError:
+    """Return why a message that was given up (`Content.why`) is not scanned."""
+    return UnansweredError(content.why, limit=content.beyond_limits)
+
+
+def message_key(content: Content) -> str:
+    """Return what a message is known by when it comes again: Message-ID, From and Date, or without them its header."""
+    named = [field for field in content.headers if field.name.lower() in {b"message-id", b"from", b"date"}]
+    digest = hashlib.sha256()
+    for name, value in named or content.headers:
+        digest.update(b"%b:%b\n" % (name.lower(), value))
+    return digest.hexdigest()
 
 
 class Upstream:
