@@ -1,8 +1,9 @@
-"""The message as the milter received it, held for those who read all of it: DKIM, and scanners."""
+"""The message as the milter received it, held for those who read all of it: DKIM, scanners, the quarantine."""
 
+import asyncio
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import BinaryIO
 
 from earmark.core.mail import Header
@@ -25,11 +26,15 @@ class Content:
         "_at_most",
         "_chunks",
         "_file",
+        "_followers",
         "_in_memory",
         "_in_memory_at_most",
+        "beyond_limits",
         "body_size",
         "headers",
+        "received",
         "size",
+        "whole",
         "why",
     )
 
@@ -44,6 +49,13 @@ class Content:
         """Those of the body."""
         self.why = "its header was cut" if truncated else ""
         """Why there is nothing, or nothing whole, to read; "" while all is well. To be looked at after reading too."""
+        self.beyond_limits = truncated
+        """It will never be here whole, however often it comes: it is too large, or its header is."""
+        self.whole = False
+        """Nothing will be added any more."""
+        self.received = b""
+        """The Received field, name and line end included, that our own MTA writes on top and does not show a milter."""
+        self._followers: list[asyncio.Future[None]] = []
         self._at_most = at_most
         self._in_memory_at_most = in_memory
         self._in_memory = 0
@@ -57,12 +69,25 @@ class Content:
         if self.why:
             return
         if self.size > self._at_most:
+            self.beyond_limits = True
             self._give_up(f"larger than {self._at_most} bytes")
             return
         try:
             self._hold(chunk)
         except OSError as error:
             self._give_up(f"no space: {error.strerror}")
+        self._wake()
+
+    def finish(self) -> None:
+        """Note that the body is whole."""
+        self.whole = True
+        self._wake()
+
+    def _wake(self) -> None:
+        followers, self._followers = self._followers, []
+        for follower in followers:
+            if not follower.done():
+                follower.set_result(None)
 
     def _hold(self, chunk: bytes) -> None:
         if self._file is None:
@@ -77,18 +102,43 @@ class Content:
         while rest:
             rest = rest[self._file.write(rest) :]
 
+    def header(self) -> bytes:
+        """Return the header with lines that end in CRLF, and the empty line after it."""
+        return b"".join(name + b":" + with_crlf(value) + b"\r\n" for name, value in self.headers) + b"\r\n"
+
     def chunks(self) -> Iterator[bytes]:
-        """Return the whole message: the header with lines that end in CRLF, an empty line, the body as it came."""
+        """Return the whole message: the header, an empty line, the body as it came."""
         if not self.why:
-            yield b"".join(name + b":" + with_crlf(value) + b"\r\n" for name, value in self.headers) + b"\r\n"
+            yield self.header()
             yield from self.body()
 
-    def body(self) -> Iterator[bytes]:
-        """Return the body as it came. Several may read at once, each from the beginning."""
+    async def follow(self) -> AsyncIterator[bytes]:
+        """Return the message as `chunks` does while it still comes in, up to its end or to where `why` is set."""
+        if not self.why:
+            yield self.header()
+        at = 0
+        while not self.why:
+            for piece in self.body(at):
+                at += len(piece)
+                yield piece
+            if at < self.body_size:
+                continue
+            if self.whole:
+                return
+            follower = asyncio.get_running_loop().create_future()
+            self._followers.append(follower)
+            await follower
+
+    def body(self, at: int = 0) -> Iterator[bytes]:
+        """Return the body as it came, from this byte on. Several may read at once."""
         if self.why:
             return
-        yield from self._chunks
-        at = 0
+        end = 0
+        for chunk in self._chunks:  # which may go to a file while a follower waits: that file has these bytes too
+            begin, end = end, end + len(chunk)
+            if at < end:
+                yield chunk[at - begin :] if at > begin else chunk
+                at = end
         while self._file is not None:
             try:
                 piece = os.pread(self._file.fileno(), _AT_ONCE, at)
@@ -110,6 +160,7 @@ class Content:
         file, self._file = self._file, None
         if file is not None:
             file.close()
+        self._wake()
 
 
 def with_crlf(value: bytes) -> bytes:

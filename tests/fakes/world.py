@@ -6,6 +6,7 @@ from ipaddress import ip_address
 from earmark.content import Content
 from earmark.core.effects import Effect
 from earmark.core.evidence import Fact, Listing, Question, Status, question_text
+from earmark.core.held import Held
 from earmark.core.zones import read_answer
 from fakes.policies import ALL_ZONES
 
@@ -22,6 +23,9 @@ class Holding:
     def __init__(self) -> None:
         self.done: list[Effect] = []
         self.contents: dict[str, Content] = {}
+        self.kept: list[tuple[Held, bytes]] = []
+        self.cannot_keep = ""
+        """Why nothing can be held; "" where it can."""
 
     def do(self, effect: Effect) -> None:
         self.done.append(effect)
@@ -31,6 +35,11 @@ class Holding:
 
     def drop(self, content_id: str) -> None:
         del self.contents[content_id]
+
+    def keep(self, held: Held, content: Content, done: Callable[[str], None]) -> None:
+        if not self.cannot_keep:
+            self.kept.append((held, b"".join(content.chunks())))
+        done(self.cannot_keep)
 
 
 class FakeWorld(Holding):

@@ -172,10 +172,13 @@ def test_no_recipient_gets_a_harsher_outcome_than_its_own_policy(
 ) -> None:
     facts = data.draw(known_worlds(txn, tuple(asked)))
     outcomes = [at_eom(txn, facts, one) for one in asked]
-    verdict = combine(outcomes)
+    verdict = combine(outcomes, asked)
     assert all(verdict.action <= outcome.action for outcome in outcomes)
-    permuted = combine(data.draw(st.permutations(outcomes)))
+    assert all(came.action <= own.action for came, own in zip(verdict.outcomes, outcomes, strict=True))
+    order = data.draw(st.permutations(range(len(outcomes))))
+    permuted = combine([outcomes[at] for at in order], [asked[at] for at in order])
     assert permuted.action is verdict.action
+    assert [verdict.outcomes[at].action for at in order] == [outcome.action for outcome in permuted.outcomes]
 
 
 hostile = st.text(alphabet=st.sampled_from("ab.%\r\n\t\0\x1b\x7f\u202e\u00e4 :;[]<>"), max_size=80)
@@ -194,7 +197,7 @@ def test_nothing_a_client_says_can_create_a_second_line(helo: str, sender: str, 
         assert re.fullmatch(r"[45]\d\d [45]\.\d\.\d [ -~]*", str(reply))
         assert len(reply.text) <= 400
     marked = decide(Stage.EOM, base, {}, outcome.findings, asked, early=outcome)
-    for edit in edits(base, {}, combine([marked]), [asked], Trace("0123456789AB", "abc")):
+    for edit in edits(base, {}, combine([marked], [asked]), [asked], Trace("0123456789AB", "abc")):
         if isinstance(edit, InsertHeader):
             assert re.fullmatch(r"[A-Za-z-]+", edit.name)
             assert re.fullmatch(r"[ -~]*(\n\t[ -~]*)*", edit.value)
@@ -207,7 +210,7 @@ def test_no_header_reveals_another_recipients_domain(data: st.DataObject, txn: T
     asked = [data.draw(policies("open.example")), secret]
     facts = data.draw(known_worlds(txn, tuple(asked)))
     outcomes = [at_eom(txn, facts, one) for one in asked]
-    written = edits(txn, facts, combine(outcomes), asked, Trace("0123456789AB", "abc"))
+    written = edits(txn, facts, combine(outcomes, asked), asked, Trace("0123456789AB", "abc"))
     assert not any("secret-customer" in str(edit) for edit in written)
 
 

@@ -1,3 +1,4 @@
+import asyncio
 import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -112,3 +113,28 @@ def test_no_file_can_be_opened() -> None:
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     assert content.why == "no space: Too many open files"
+
+
+async def followed(content: Content) -> bytes:
+    return b"".join([piece async for piece in content.follow()])
+
+
+async def test_a_follower_reads_what_comes_later_and_what_goes_to_a_file_meanwhile() -> None:
+    content = Content(HEADERS, in_memory=100)
+    content.add(b"0123456789")
+    reading = asyncio.create_task(followed(content))
+    for _ in range(50):
+        await asyncio.sleep(0)
+        content.add(b"abcdefghij")
+    content.finish()
+    assert await reading == AS_BYTES + b"0123456789" + b"abcdefghij" * 50
+    content.close()
+
+
+async def test_a_follower_stops_where_the_message_is_given_up() -> None:
+    content = filled(b"x" * 50)
+    reading = asyncio.create_task(followed(content))
+    await asyncio.sleep(0)
+    content.close()
+    assert await reading == AS_BYTES + b"x" * 50
+    assert content.why == "closed"

@@ -9,7 +9,7 @@ from earmark.core.judge import combine, decide
 from earmark.core.mail import Client, Envelope, Message, Transaction, parse_path
 from earmark.core.phrase import reply_for
 from earmark.core.policy import AfterData, Mode, OnError, PolicySet
-from earmark.core.recipients import accepted_policies, judge_all
+from earmark.core.recipients import judge_all, shown
 from earmark.core.verdict import Action, Outcome
 from fakes.milter_front import lists_only
 from fakes.policies import COP, SITE, TRUST, policy
@@ -114,10 +114,13 @@ def test_the_reply_after_data_names_what_was_opted_in_to() -> None:
 
 def test_a_message_is_refused_after_data_only_where_all_refuse_it() -> None:
     refused, accepted = at_end(), at_end(dmarc=AfterData.WEIGH)._replace(action=Action.ACCEPT)
-    assert combine([refused, refused]).action is Action.REJECT
-    both = combine([refused, accepted])
+    two = [policy(), policy()]
+    assert combine([refused, refused], two).action is Action.REJECT
+    both = combine([refused, accepted], two)
     assert both.action is Action.ACCEPT
-    assert [outcome.action for outcome in both.outcomes] == [Action.MARK, Action.ACCEPT]
+    assert [outcome.action for outcome in both.outcomes] == [Action.QUARANTINE, Action.ACCEPT]
+    without = combine([refused, accepted], two, may_readdress=False)
+    assert [outcome.action for outcome in without.outcomes] == [Action.MARK, Action.ACCEPT]
     assert both.outcomes[0].would is Action.REJECT
     assert both.outcomes[0].reply is None
 
@@ -127,4 +130,5 @@ def test_recipients_of_one_policy_share_an_outcome_unless_a_check_looks_at_them(
     paths = [parse_path(b"<a@example.org>"), parse_path(b"<b@example.org>")]
     recipients, verdict = judge_all(TXN, {}, policies, paths, "ID", ended="eom")
     distinct = 2 if policies.default.per_recipient else 1
-    assert len(verdict.outcomes) == len(accepted_policies(recipients)) == distinct
+    told, asked = shown(recipients, verdict)
+    assert len(verdict.outcomes) == len(told.outcomes) == len(asked) == distinct

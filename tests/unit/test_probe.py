@@ -30,7 +30,7 @@ async def test_a_milter_that_answers_is_named_with_what_was_agreed() -> None:
         await asyncio.wait_for(running.front.drained(), 10)
         assert not running.events.lines
     assert code == 0
-    assert output == f"unix:{running.path}: milter version 6, actions ADDHDRS|CHGHDRS|SETSYMLIST\n"
+    assert output == f"unix:{running.path}: milter version 6, actions ADDHDRS|ADDRCPT|DELRCPT|CHGHDRS|QUARANTINE|SETSYMLIST\n"
 
 
 async def test_nobody_at_the_socket_is_said_in_one_line(tmp_path: Path) -> None:

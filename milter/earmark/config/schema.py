@@ -68,6 +68,37 @@ class StoreTable(Table):
     password_file: Annotated[str, PlainValidator(values.file_path)] = ""
 
 
+Endpoint = Annotated[str, PlainValidator(values.listening_socket)]
+
+
+class ClamdTable(Table):
+    """[clamd]."""
+
+    endpoints: list[Endpoint] = []
+    at_once: Annotated[int, PlainValidator(values.whole(range(1, 1001)))] = 8
+
+
+class SpamdTable(Table):
+    """[spamd]."""
+
+    endpoints: list[Endpoint] = []
+    at_once: Annotated[int, PlainValidator(values.whole(range(1, 1001)))] = 4
+
+
+class QuarantineTable(Table):
+    """[quarantine]."""
+
+    submission: Endpoint = "inet:127.0.0.1:25"
+
+
+class LearningTable(Table):
+    """[learning]."""
+
+    journal: Annotated[Path, PlainValidator(values.directory)] = Path("/var/lib/earmark-learning")
+    per_hour: Annotated[int, PlainValidator(values.whole(range(10_001)))] = 60
+    days: Annotated[int, PlainValidator(values.whole(range(1, 3651)))] = 90
+
+
 class SiteTable(Table):
     """[site]."""
 
@@ -88,11 +119,16 @@ class ServerFile(Table):
     shadow: Annotated[str, PlainValidator(values.directory_if_any)] = ""
     workers: Annotated[int, PlainValidator(values.whole(range(257)))] = 0
     budget: Annotated[float, PlainValidator(values.seconds(0.1, 60))] = 6.0
+    scan_budget: Annotated[float, PlainValidator(values.seconds(0.1, 250))] = 60.0
     drain: Annotated[float, PlainValidator(values.seconds(0, 3600))] = 30.0
     milter: MilterTable = Field(default_factory=MilterTable)
     dns: DnsTable = DnsTable()
     history: HistoryTable = HistoryTable()
     store: StoreTable = StoreTable()
+    clamd: ClamdTable = ClamdTable()
+    spamd: SpamdTable = SpamdTable()
+    quarantine: QuarantineTable = QuarantineTable()
+    learning: LearningTable = LearningTable()
     site: SiteTable = SiteTable()
 
 

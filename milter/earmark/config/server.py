@@ -1,18 +1,28 @@
 """server.toml made into ServerSettings."""
 
+from collections.abc import Iterator
 from ipaddress import IPv4Network, IPv6Network
 from typing import Any
 
 from earmark.config.document import Document
 from earmark.config.schema import ServerFile, written
-from earmark.config.settings import DnsSettings, HistorySettings, MilterSettings, ServerSettings, StoreSettings
+from earmark.config.settings import (
+    DnsSettings,
+    HistorySettings,
+    LearningSettings,
+    MilterSettings,
+    QuarantineSettings,
+    ScannerSettings,
+    ServerSettings,
+    StoreSettings,
+)
 from earmark.config.suffixes import registrable
 from earmark.core.mail import Site
 from earmark.core.policy import Place
 
 LOOPBACK = (IPv4Network("127.0.0.0/8"), IPv6Network("::1/128"))
 """Always our own."""
-TOP_LEVEL_OF_SERVER = ("mode", "user", "state", "shadow", "workers", "budget", "drain")
+TOP_LEVEL_OF_SERVER = ("mode", "user", "state", "shadow", "workers", "budget", "scan_budget", "drain")
 
 
 def server_settings(document: Document, file: ServerFile, domains: frozenset[str]) -> ServerSettings:
@@ -24,11 +34,16 @@ def server_settings(document: Document, file: ServerFile, domains: frozenset[str
         shadow=file.shadow,
         workers=file.workers,
         budget=file.budget,
+        scan_budget=file.scan_budget,
         drain=file.drain,
         milter=MilterSettings(tuple(file.milter.listen), file.milter.socket_mode, file.milter.idle),
         dns=DnsSettings(tuple(file.dns.resolvers)),
         history=HistorySettings(file.history.days, file.history.megabytes),
         store=StoreSettings(file.store.url, file.store.password_file),
+        clamd=ScannerSettings(tuple(file.clamd.endpoints), file.clamd.at_once),
+        spamd=ScannerSettings(tuple(file.spamd.endpoints), file.spamd.at_once),
+        quarantine=QuarantineSettings(file.quarantine.submission),
+        learning=LearningSettings(file.learning.journal, file.learning.per_hour, file.learning.days),
         site=Site(
             names=frozenset(file.site.names),
             addresses=frozenset(file.site.addresses),
@@ -37,9 +52,17 @@ def server_settings(document: Document, file: ServerFile, domains: frozenset[str
             relays=tuple(dict.fromkeys(file.site.relays)),
             authserv_id=next(iter(file.site.names), ""),
             registrable=registrable,
+            scanners=frozenset(_scanners(file)),
         ),
         places=_places(document, written(file)),
     )
+
+
+def _scanners(file: ServerFile) -> Iterator[str]:
+    if file.clamd.endpoints:
+        yield "clamav"
+    if file.spamd.endpoints:
+        yield "spamassassin"
 
 
 def built_in() -> ServerSettings:

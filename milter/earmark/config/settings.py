@@ -49,6 +49,36 @@ class StoreSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ScannerSettings:
+    """[clamd] and [spamd]: a content scanner."""
+
+    endpoints: tuple[str, ...]
+    """"unix:/path" or "inet:host:port", in order of preference; none means that there is no such scanner."""
+    at_once: int
+    """Messages that all workers together have it scan at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class QuarantineSettings:
+    """[quarantine]: how what is released gets back to the MTA."""
+
+    submission: str
+    """"inet:host:port" of an SMTP server that takes mail from this machine."""
+
+
+@dataclass(frozen=True, slots=True)
+class LearningSettings:
+    """[learning]: what `earmark learn` lets users teach."""
+
+    journal: Path
+    """Directory of the journal."""
+    per_hour: int
+    """Lessons of one teacher."""
+    days: int
+    """How long lessons are remembered."""
+
+
+@dataclass(frozen=True, slots=True)
 class ServerSettings:
     """server.toml: this machine."""
 
@@ -63,12 +93,18 @@ class ServerSettings:
     """Worker processes; 0 means one a core."""
     budget: float
     """Seconds that RCPT, and end of message, may wait for answers."""
+    scan_budget: float
+    """Seconds that the content scanners may take at the end of a message."""
     drain: float
     """Seconds that a stopping or reloading worker gives to the transactions under way."""
     milter: MilterSettings
     dns: DnsSettings
     history: HistorySettings
     store: StoreSettings
+    clamd: ScannerSettings
+    spamd: ScannerSettings
+    quarantine: QuarantineSettings
+    learning: LearningSettings
     site: Site
     places: Mapping[str, Place] = field(default_factory=dict)
     """By setting, such as "milter.listen": the file and line that made it; what is built in has none."""

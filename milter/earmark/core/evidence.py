@@ -197,6 +197,63 @@ class Entries(NamedTuple):
     kind: Literal["access"] = "access"
 
 
+class VirusScan(NamedTuple):
+    """What does the virus scanner say of the message (docs/content.md)?
+
+    NONE: it was scanned whole, and nothing was found. FAIL: `data` is the one name that was found, printable.
+    TEMPERROR: it was not scanned, or not whole; `data` is ("limit",) where it never will be, being beyond a limit, else
+    ("failing", since): from when on, in seconds since the epoch as decimal text, the scanner has failed, for all or for
+    this message.
+    """
+
+    content: str
+    """As in Signatures. The answer may be asked for before the body has come."""
+    at_most: str
+    """Bytes, as decimal text: a larger message is not scanned."""
+    kind: Literal["virus"] = "virus"
+
+
+class SpamScan(NamedTuple):
+    """What score does SpamAssassin give the message (docs/content.md)?
+
+    PASS: it was scanned; `data` is as `core.spam_score` reads it. TEMPERROR: as in VirusScan.
+    """
+
+    content: str
+    """As in Signatures. To be asked when the body has come."""
+    user: str
+    """Whose preferences hold there; "" for the site's."""
+    at_most: str
+    """As in VirusScan."""
+    view: Literal["whole", "without-path"]
+    """The message as it came, under the Received field of our own MTA; or without all that says where it came from
+    before that."""
+    kind: Literal["spam"] = "spam"
+
+
+class Scanner(NamedTuple):
+    """Does this scanner answer, as far as it is known now? Nothing is waited for.
+
+    PASS: so it seems. FAIL: none of its endpoints does; `data` is (since), as in VirusScan.
+    """
+
+    name: Literal["clamav", "spamassassin"]
+    kind: Literal["scanner"] = "scanner"
+
+
+class Release(NamedTuple):
+    """Is this message one that the administrator is letting go from our quarantine at this moment?
+
+    PASS: it is. NONE: it is not, whatever its header says.
+    """
+
+    id: str
+    """The verdict that it was held by."""
+    token: str
+    """What proves it, from the field that `earmark quarantine release` writes."""
+    kind: Literal["release"] = "release"
+
+
 Question = (
     Listing
     | ReverseName
@@ -210,6 +267,10 @@ Question = (
     | Greylisting
     | Taking
     | Entries
+    | VirusScan
+    | SpamScan
+    | Scanner
+    | Release
 )
 
 _KINDS: dict[str, type[Question]] = {
@@ -227,6 +288,10 @@ _KINDS: dict[str, type[Question]] = {
         Greylisting,
         Taking,
         Entries,
+        VirusScan,
+        SpamScan,
+        Scanner,
+        Release,
     )
 }
 _AS_TEXT = {ord(" "): r"\040", ord("\\"): r"\134"}
@@ -299,7 +364,8 @@ class Finding(NamedTuple):
     defer_at: Points | None = None
     """From this refuse score on, where nothing refuses, the client is told to come back; None: not on this account."""
     opt_in: str = ""
-    """The word by which a policy may opt in to refusing the message on it after DATA (docs/design.md, promise 1)."""
+    """The word under which a policy says what becomes of the message on its account after DATA, whatever the scores
+    (`Policy.after_data`; docs/design.md, promise 1)."""
 
 
 def points_text(score: int) -> str:

@@ -3,7 +3,7 @@
     plan(stage, txn, facts, asking)           -> questions that are not yet in facts, of a policy's checks
     examine(stage, txn, facts, policy)        -> findings
     decide(stage, txn, facts, findings, policy) -> Outcome, for one policy and so for one recipient
-    combine(outcomes)                         -> Verdict for the message, after DATA
+    combine(outcomes, policies)               -> Verdict for the message, after DATA
 
 Theory of operation
 
@@ -16,8 +16,8 @@ Theory of operation
    all.
 5. A finding may ask for the client to come back (`defer_at`): it is told so where nothing refuses and its refuse score,
    unknowns credited as for a refusal, is not below that.
-6. After DATA a message is refused only on a finding that the policy has opted in to by name (`opt_in`), and only where
-   the policies of all accepted recipients refuse it.
+6. After DATA the scores only mark. More becomes of a message only on a finding of the content for whose word (`opt_in`)
+   the policy says so; and it is refused or deferred only where the policies of all accepted recipients have it so.
 """
 
 from collections.abc import Iterable, Sequence
@@ -32,9 +32,12 @@ from earmark.core.evidence import (
     Greylisting,
     Origin,
     Question,
+    Scanner,
+    SpamScan,
     Stage,
     Status,
     Taking,
+    VirusScan,
 )
 from earmark.core.mail import Envelope, Transaction
 from earmark.core.policy import Mode, OnError, Policy
@@ -47,8 +50,11 @@ MAX_ROUNDS = 4
 """Asking ends within this many rounds of `plan`; more would be a bug."""
 
 _REFUSING = (Origin.CONNECTION, Origin.ENVELOPE)
-_OWN_STORE = (Greylisting, Taking)
-"""What our own store answers. That it is gone is told, and does nothing by itself."""
+_OWN_WORD = (Greylisting, Taking, Scanner, VirusScan, SpamScan)
+"""What our own store answers: that it is gone is told, and does nothing by itself; and what the scanners answer, for
+whose failure a policy has words of its own."""
+RELEASED = "released"
+"""The word of the administrator, who lets a message go from our quarantine whatever is found."""
 
 
 def plan(stage: Stage, txn: Transaction, facts: Facts, asking: Asking, *, unknown_too: bool = False) -> list[Question]:
@@ -75,7 +81,7 @@ def plan(stage: Stage, txn: Transaction, facts: Facts, asking: Asking, *, unknow
 def _looks_at(check: Check, envelope: Envelope) -> bool:
     """Return whether a check has to do with such a session: one of ours, one of our own relays', or a stranger's."""
     if envelope.exempt:
-        return isinstance(check, EnvelopeCheck) and check.of_exempt
+        return check.of_exempt
     return not envelope.relay or isinstance(check, MessageCheck)
 
 
@@ -171,7 +177,7 @@ def _is_unsure(unknown: Iterable[Question], facts: Facts, score: int) -> bool:
     A store that is gone decides nothing, and a list that is not believed is not waited for: it may be gone for good.
     """
     return score >= UNLESS_ALLOWED and any(
-        not isinstance(question, _OWN_STORE) and not facts.get(question, UNKNOWN).why.startswith(DISARMED)
+        not isinstance(question, _OWN_WORD) and not facts.get(question, UNKNOWN).why.startswith(DISARMED)
         for question in unknown
     )
 
@@ -193,17 +199,30 @@ def defers(finding: Finding, refuse_score: int) -> bool:
 
 
 def _at_end(
-    mark_score: int, findings: Iterable[Finding], policy: Policy, early: Action, *, unsure: bool
+    mark_score: int, findings: Sequence[Finding], policy: Policy, early: Action, *, unsure: bool
 ) -> tuple[Action, Action]:
     """Return what happens at the end of the message, and what mode = "enforce" would have done in all."""
     marks = mark_score >= policy.mark_at or (policy.on_error is OnError.MARK and unsure)
-    refused = policy.refuses and any(found.opt_in in policy.refuses_on and not found.late for found in findings)
-    would = Action.REJECT if refused else max(early, Action.MARK if marks else Action.ACCEPT)
-    if policy.mode is Mode.OBSERVE:
+    asked = max(Action.MARK if marks else Action.ACCEPT, after_data(findings, mark_score, policy))
+    would = max(early, asked)
+    if policy.mode is Mode.OBSERVE or any(found.opt_in == RELEASED for found in findings):
         return Action.ACCEPT, would
-    if refused and policy.mode is Mode.ENFORCE:
-        return Action.REJECT, would
-    return (Action.MARK if marks or would is Action.REJECT else Action.ACCEPT), would
+    if policy.mode is Mode.MARK:
+        return (Action.MARK if asked >= Action.MARK or would is Action.REJECT else Action.ACCEPT), would
+    return asked, would
+
+
+def after_data(findings: Iterable[Finding], mark_score: int, policy: Policy) -> Action:
+    """Return what the words of these findings do, whatever the scores.
+
+    Whom an entry of the lists allows is not refused for his spam score. Postmaster and abuse are never refused.
+    """
+    asked = Action.ACCEPT
+    for found in findings:
+        if found.opt_in and found.origin is Origin.CONTENT and not found.late:
+            spared = found.opt_in == "spam_reject_score" and mark_score < UNLESS_ALLOWED
+            asked = max(asked, Action.ACCEPT if spared else policy.after_data.get(found.opt_in, Action.ACCEPT))
+    return asked if policy.refuses else min(asked, Action.QUARANTINE)
 
 
 def relief(unknown: Iterable[Question], envelope: Envelope, facts: Facts, policy: Policy) -> int:
@@ -226,16 +245,30 @@ def unanswered(stage: Stage, txn: Transaction, facts: Facts, policy: Policy) -> 
     return tuple(plan(stage, txn, facts, policy.asking, unknown_too=True))
 
 
-def combine(outcomes: Sequence[Outcome]) -> Verdict:
-    """Return what happens to the message as a whole, with the outcomes as they come about.
+def combine(outcomes: Sequence[Outcome], policies: Sequence[Policy], *, may_readdress: bool = True) -> Verdict:
+    """Return what happens to the message as a whole, with the outcomes as they come about. Each has its policy.
 
-    It is refused after DATA only where each accepted recipient's policy refuses it. Where some do, nothing is imposed
-    on the others: the strict ones mark, and say what they would have done. It is marked only where each one marks.
+    It is refused after DATA only where each accepted recipient's policy refuses or defers it, and deferred where one of
+    them does. Else nothing is imposed on the others: what a strict policy cannot have alone, it has held, or marked. It
+    is marked as a whole only where each one marks. `may_readdress`: the MTA lets us take single recipients away.
     """
-    if outcomes and all(outcome.action is Action.REJECT for outcome in outcomes):
-        return Verdict(Action.REJECT, tuple(outcomes), reply=outcomes[0].reply)
-    settled = tuple(
-        outcome if outcome.action <= Action.MARK else outcome._replace(action=Action.MARK, reply=None)
-        for outcome in outcomes
-    )
-    return Verdict(min((outcome.action for outcome in settled), default=Action.ACCEPT), settled)
+    mildest = min((outcome.action for outcome in outcomes), default=Action.ACCEPT)
+    if mildest >= Action.DEFER:
+        reply = next(outcome.reply for outcome in outcomes if outcome.action is mildest)
+        return Verdict(mildest, tuple(outcomes), reply=reply)
+    settled = [_settled(outcome, policy) for outcome, policy in zip(outcomes, policies, strict=True)]
+    mildest = min((outcome.action for outcome in settled), default=Action.ACCEPT)
+    if mildest < Action.QUARANTINE and not may_readdress:
+        settled = [_at_most(outcome, Action.MARK) for outcome in settled]
+    return Verdict(mildest, tuple(settled))
+
+
+def _settled(outcome: Outcome, policy: Policy) -> Outcome:
+    """Return what a policy can have whatever those of the others say."""
+    if outcome.action <= Action.QUARANTINE:
+        return outcome
+    return _at_most(outcome, Action[policy.content.mixed_refusals.name])
+
+
+def _at_most(outcome: Outcome, action: Action) -> Outcome:
+    return outcome if outcome.action <= action else outcome._replace(action=action, reply=None)

@@ -113,6 +113,8 @@ class Site(NamedTuple):
     """Our name in Authentication-Results (RFC 8601 section 2.5): the first of the host names; "" for the MTA's own."""
     registrable: Callable[[str], str] = last_two_labels
     """The registrable domain of a name, as the public suffix list of this generation has it; "" for a public suffix."""
+    scanners: frozenset[str] = frozenset()
+    """The content scanners that server.toml names endpoints for: "clamav", "spamassassin"."""
 
 
 def within(address: str, networks: tuple[IPv4Network | IPv6Network, ...]) -> bool:

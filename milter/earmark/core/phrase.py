@@ -1,6 +1,6 @@
 """The words of a refusal: the reason, the verdict's id, and where to get help. Never a secret."""
 
-from earmark.core.evidence import DomainListing, Finding, Listing, Question
+from earmark.core.evidence import DomainListing, Finding, Listing, Question, Scanner
 from earmark.core.judge import defers
 from earmark.core.mail import Envelope
 from earmark.core.policy import Policy
@@ -17,17 +17,19 @@ def reply_for(outcome: Outcome, envelope: Envelope, policy: Policy, verdict_id: 
         reasons = "; ".join(_cut(found.why) for found in _reasons(outcome, policy)[:_REASONS])
         return Reply(550, "5.7.1", f"Refused: {reasons}{end}")
     if outcome.action is Action.DEFER:
-        return Reply(451, "4.7.1", _cut(_why_later(outcome, envelope)) + end)
+        return Reply(451, "4.7.1", _cut(_why_later(outcome, envelope, policy)) + end)
     return None
 
 
 def _reasons(outcome: Outcome, policy: Policy) -> list[Finding]:
     """Return the findings that refuse, the weightiest first; after DATA only those that the policy opted in to."""
-    opted_in = [found for found in outcome.findings if found.opt_in in policy.refuses_on]
+    opted_in = [found for found in outcome.findings if policy.after_data.get(found.opt_in) is Action.REJECT]
     return opted_in or sorted((found for found in outcome.findings if found.score > 0), key=lambda found: -found.score)
 
 
-def _why_later(outcome: Outcome, envelope: Envelope) -> str:
+def _why_later(outcome: Outcome, envelope: Envelope, policy: Policy) -> str:
+    if any(policy.after_data.get(found.opt_in) is Action.DEFER for found in outcome.findings):
+        return "The content scanner does not answer at this time; try again later"
     found = [found.why for found in outcome.findings if defers(found, outcome.refuse_score)]
     if found:
         return "; ".join(found)
@@ -42,4 +44,9 @@ def _cut(text: str) -> str:
 
 def question_subject(question: Question) -> str:
     """Return who or what was asked, for people: the list's name, else the kind of question."""
-    return question.zone if isinstance(question, Listing | DomainListing) else question.kind
+    if isinstance(question, Listing | DomainListing):
+        return question.zone
+    return question.name if isinstance(question, Scanner) else _SUBJECTS.get(question.kind, question.kind)
+
+
+_SUBJECTS = {"virus": "clamav", "spam": "spamassassin"}

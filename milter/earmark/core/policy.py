@@ -7,8 +7,10 @@ from typing import NamedTuple
 
 from earmark.core.checks import CHECKS, Asking, EnvelopeCheck, Knobs, MessageCheck
 from earmark.core.checks.check import no_effects
+from earmark.core.checks.content import ContentKnobs
 from earmark.core.evidence import Points, Stage
 from earmark.core.mail import Address, Site
+from earmark.core.verdict import Action
 
 
 class Mode(StrEnum):
@@ -72,8 +74,12 @@ class Policy:
     """Those that look at the message."""
     keeping: tuple[tuple[EnvelopeCheck, Knobs], ...] = field(init=False, repr=False)
     """Those that have something kept."""
-    refuses_on: frozenset[str] = field(init=False, repr=False)
-    """The opt-ins, by the names of their settings: a finding with such an `opt_in` refuses the message after DATA."""
+    content: ContentKnobs = field(init=False, repr=False)
+    """What it says of the scanners and of several recipients."""
+    after_data: Mapping[str, Action] = field(init=False, repr=False)
+    """What becomes of the message on account of a finding with such an `opt_in`, whatever the scores."""
+    content_class: tuple[object, ...] = field(init=False, repr=False)
+    """Equal for policies that agree on all that matters after DATA."""
     per_recipient: bool = field(init=False, repr=False)
     """Whether two recipients may have different outcomes."""
 
@@ -84,7 +90,12 @@ class Policy:
         put(self, "asking", pairs)
         put(self, "asking_of_message", tuple(pair for pair in pairs if isinstance(pair[0], MessageCheck)))
         put(self, "keeping", tuple(pair for pair in of_envelope if pair[0].effects is not no_effects))
-        put(self, "refuses_on", frozenset({"dmarc"} if self.dmarc is AfterData.REJECT else ()))
+        content = self.knobs.get("content", ContentKnobs())
+        put(self, "content", content)
+        of_dmarc = {"dmarc": Action.REJECT} if self.dmarc is AfterData.REJECT else {}
+        put(self, "after_data", {**content.after_data(), **of_dmarc})
+        matters = (self.mode, self.on_error, self.mark_at, self.subject_tag, self.refuses, self.dmarc)
+        put(self, "content_class", (*matters, *(id(knobs) for _, knobs in pairs)))  # equal knobs are one object
         put(self, "per_recipient", any(check.per_recipient for check, _ in of_envelope))
 
 

@@ -84,7 +84,28 @@ class ChangeHeader(NamedTuple):
     kind: str = "change"
 
 
-Edit = RemoveHeader | InsertHeader | ChangeHeader
+class AddRecipient(NamedTuple):
+    """Deliver to this address as well."""
+
+    address: str
+    kind: str = "add-recipient"
+
+
+class RemoveRecipient(NamedTuple):
+    """Do not deliver to this recipient. `address` is as the client gave it, without the angle brackets."""
+
+    address: str
+    kind: str = "remove-recipient"
+
+
+class Hold(NamedTuple):
+    """Have the MTA itself hold the message, for all its recipients."""
+
+    why: str
+    kind: str = "hold"
+
+
+Edit = RemoveHeader | InsertHeader | ChangeHeader | AddRecipient | RemoveRecipient | Hold
 
 
 class Outcome(NamedTuple):
@@ -108,9 +129,9 @@ class Verdict(NamedTuple):
     """What happens to the message as a whole."""
 
     action: Action
-    """For the message: ACCEPT, MARK or, where every accepted recipient's policy refuses it after DATA, REJECT."""
+    """For the message, the mildest over the recipients: with QUARANTINE it is held for all, and goes no further."""
     outcomes: tuple[Outcome, ...] = ()
     """One for each distinct policy of the accepted recipients."""
     edits: tuple[Edit, ...] = ()
     reply: Reply | None = None
-    """What the client is told at the end of a message that is refused."""
+    """What the client is told at the end of a message that is refused or deferred."""

@@ -31,6 +31,8 @@ class Engine:
     tell: Callable[[Judged], None]
     budget: float = 6.0
     """Seconds that RCPT and end of message each may wait for answers; well under half of the MTA's own limit."""
+    scan_budget: float = 60.0
+    """Seconds that the content scanners may take at the end of a message."""
     clock: Callable[[], float] = time.time
     new_id: Callable[[], str] = new_verdict_id
     shadow: PolicySet | None = None

@@ -6,6 +6,7 @@ from typing import Protocol
 from earmark.content import Content
 from earmark.core.effects import Effect
 from earmark.core.evidence import Fact, Question
+from earmark.core.held import Held
 from earmark.core.policy import PolicySet
 from earmark.core.record import Judged
 
@@ -24,6 +25,9 @@ class Answers(Protocol):
 
     def drop(self, content_id: str) -> None:
         """Forget that message."""
+
+    def keep(self, held: Held, content: Content, done: Callable[[str], None]) -> None:
+        """Write a message to our quarantine; `done` gets "" when it is safely on disk, else why it is not."""
 
 
 class Shared(Protocol):
@@ -44,6 +48,10 @@ class Shared(Protocol):
     @property
     def budget(self) -> float:
         """Seconds that RCPT and end of message each may wait for answers."""
+
+    @property
+    def scan_budget(self) -> float:
+        """Seconds that the content scanners may take at the end of a message."""
 
     @property
     def clock(self) -> Callable[[], float]:

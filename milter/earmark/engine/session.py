@@ -13,21 +13,52 @@ from collections.abc import Callable, Sequence
 
 from earmark.content import Content
 from earmark.core.checks import Asking
-from earmark.core.evidence import ArcChain, Fact, Listing, Question, ReverseName, Signatures, Stage, Status
-from earmark.core.judge import MAX_ROUNDS, combine, plan
+from earmark.core.evidence import (
+    ArcChain,
+    Fact,
+    Listing,
+    Question,
+    ReverseName,
+    Signatures,
+    SpamScan,
+    Stage,
+    Status,
+    VirusScan,
+)
+from earmark.core.held import held
+from earmark.core.judge import MAX_ROUNDS, plan
 from earmark.core.mail import Address, Client, Envelope, Header, Message, Transaction, within
+from earmark.core.own_received import own_received
 from earmark.core.policy import Policy, union
 from earmark.core.received import read_chain
-from earmark.core.recipients import Key, Recipient, accepted_policies, conclude, key_of, outcome_at_rcpt
+from earmark.core.recipients import (
+    ALL_MEANS,
+    Key,
+    Recipient,
+    conclude,
+    key_of,
+    outcome_at_rcpt,
+    put_off,
+    separated,
+    shown,
+)
 from earmark.core.record import Judged
 from earmark.core.stamp import Trace, edits
 from earmark.core.text import decoded, printable
-from earmark.core.verdict import Action, Outcome, Verdict
+from earmark.core.verdict import Action, Hold, Outcome, Verdict
+from earmark.engine.keeping import keep
 from earmark.engine.needs import Shared
 
 _AUTHENTICATED = "authenticated as"
 _NO_MESSAGE = Message()
+_NO_VERDICT = Verdict(Action.ACCEPT)
 _NOT_IN_TIME = Fact(Status.TEMPERROR, why="no answer in time")
+_OF_THE_WHOLE = (Signatures, ArcChain, VirusScan, SpamScan)
+"""What only the whole message answers."""
+_AFTER_THE_BODY = (Signatures, ArcChain, SpamScan)
+"""Those who want it at once. The virus scanner takes it as it comes."""
+_BACKSTOP = 1.0
+"""Seconds that we wait longer for the scanners than they have themselves."""
 
 
 class Session:
@@ -55,6 +86,7 @@ class Session:
         "envelope",
         "facts",
         "id",
+        "means",
         "queue_id",
         "txn",
     )
@@ -75,6 +107,7 @@ class Session:
         self._asking: Asking = ()
         self._rounds = 0
         self._started = 0.0
+        self.means = ALL_MEANS
         self._clear()
 
     def _clear(self) -> None:
@@ -161,7 +194,7 @@ class Session:
         self.envelope.recipient = recipient
 
         def decided() -> None:
-            outcome = self._outcome_at_rcpt(policy, recipient)
+            outcome = separated(self._outcome_at_rcpt(policy, recipient), policy, self._recipients, self.id)
             self._recipients.append(Recipient(recipient, policy, outcome))
             done(outcome)
 
@@ -183,12 +216,23 @@ class Session:
         hops = () if exempt else read_chain(headers, self.envelope.site, self.envelope.client.address)
         self.txn = Transaction(self.envelope, Message(headers, hops, truncated, self.id))
         wanted = plan(Stage.EOM, self.txn, self.facts, self._asking_of_message())
+        if self._may_hold() or any(isinstance(question, _OF_THE_WHOLE) for question in wanted):
+            self._content = Content(headers, truncated=truncated)
+            self._engine.world.hold(self.id, self._content)
         for question in wanted:
-            if isinstance(question, Signatures | ArcChain):
-                self._content = self._content or Content(headers, truncated=truncated)
-            else:
+            if not isinstance(question, _AFTER_THE_BODY):
                 self._ask(question)
         return self._content is not None
+
+    def _may_hold(self) -> bool:
+        """Return whether the message may have to go to our quarantine."""
+        scans = bool(self.envelope.site.scanners)
+        return any(
+            action >= Action.QUARANTINE and (word == "dmarc" or scans)
+            for (policy, _), early in self._early.items()
+            if early.action is Action.ACCEPT
+            for word, action in policy.after_data.items()
+        )
 
     def body(self, chunk: bytes) -> None:
         """Take a part of the body, where `header` has asked for it."""
@@ -198,28 +242,45 @@ class Session:
     def end_of_message(self, done: Callable[[Verdict], None]) -> None:
         """Decide on the message, whose header and body have been told; `done` gets the verdict with its edits."""
         if self._content is not None:
-            self._engine.world.hold(self.id, self._content)
+            reverse = self.facts.get(ReverseName(self.envelope.client.address))
+            name = reverse.data[0] if reverse and reverse.status is Status.PASS else ""
+            self._content.received = own_received(self.envelope, name, self.queue_id)
+            self._content.finish()
 
-        def decided() -> None:
-            verdict = self._verdict_at_end()
+        def ended(verdict: Verdict) -> None:
             self._end("eom", verdict)
             done(verdict)
 
-        self._gather(Stage.EOM, self._asking_of_message(), decided)
+        self._gather(Stage.EOM, self._asking_of_message(), lambda: self._conclude(ended))
 
     def _asking_of_message(self) -> Asking:
         accepting = {policy for (policy, _), early in self._early.items() if early.action is Action.ACCEPT}
         asking = [policy.asking_of_message for policy in accepting]
         return asking[0] if len(asking) == 1 else union(asking)
 
-    def _verdict_at_end(self) -> Verdict:
-        ended, verdict = conclude(self.txn, self.facts, self._recipients, self.id)
-        self._recipients = list(ended)
-        if verdict.action is Action.REJECT:
-            return verdict
-        trace = Trace(self.id, self._engine.generation)
-        made = edits(self.txn, self.facts, verdict, accepted_policies(ended), trace)
-        return Verdict(verdict.action, verdict.outcomes, made)
+    def _conclude(self, ended: Callable[[Verdict], None]) -> None:
+        """Make the verdict; what is to be held is on disk before it is told."""
+        recipients, verdict = conclude(self.txn, self.facts, self._recipients, self.id, self.means)
+        self._recipients = list(recipients)
+        if verdict.reply is None:
+            told, policies = shown(recipients, verdict)
+            trace = Trace(self.id, self._engine.generation)
+            verdict = verdict._replace(edits=(*edits(self.txn, self.facts, told, policies, trace), *verdict.edits))
+        kept = held(self.txn, self.queue_id, recipients)
+        if kept is None or any(isinstance(edit, Hold) for edit in verdict.edits):
+            ended(verdict)
+            return
+
+        def written(why: str) -> None:
+            if self.id == kept.id:  # else the client has gone meanwhile
+                self._guarded(lambda: ended(self._put_off() if why else verdict))
+
+        keep(self._engine, kept, self._content, written)
+
+    def _put_off(self) -> Verdict:
+        recipients, verdict = put_off(self._recipients, self.id)
+        self._recipients = list(recipients)
+        return verdict
 
     def abort(self) -> None:
         """End the transaction without a message: RSET, or the MTA gave up."""
@@ -243,7 +304,7 @@ class Session:
         if self.id and recipients:
             self._engine.finish(
                 Judged(
-                    self.id, self.txn, self.facts, recipients, verdict or combine([]), self.queue_id,
+                    self.id, self.txn, self.facts, recipients, verdict or _NO_VERDICT, self.queue_id,
                     ended, self._engine.generation, self._waited,
                 )
             )  # fmt: skip
@@ -302,8 +363,14 @@ class Session:
 
     def _set_deadline(self) -> None:
         if self._timer is None:
-            left = self._started + self._engine.budget - time.monotonic()
+            left = self._started + self._budget() - time.monotonic()
             self._timer = asyncio.get_running_loop().call_later(left, self._expire)
+
+    def _budget(self) -> float:
+        """Return the seconds that this stage has in all."""
+        if self._stage is Stage.EOM and self.envelope.site.scanners:
+            return max(self._engine.budget, self._engine.scan_budget + _BACKSTOP)
+        return self._engine.budget
 
     def _expire(self) -> None:
         self._guarded(self._give_up)

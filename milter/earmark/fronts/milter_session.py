@@ -20,13 +20,14 @@ from typing import Any, ClassVar, Protocol
 from earmark.core.mail import Client, Message, Transaction, domain_key, parse_address_text, parse_path
 from earmark.core.stamp import Trace, unjudged
 from earmark.core.text import decoded
-from earmark.core.verdict import Edit, Outcome, Reply, Verdict
+from earmark.core.verdict import Action, Edit, Hold, Outcome, Reply, Verdict
 from earmark.engine import Engine, Session
 from earmark.fronts.milter_header import HeaderBlock
 from earmark.fronts.milter_terms import UNUSED_MACROS, Terms, agree, encode_edits, reverse_name, user_of
 from earmark.wire import RemoteError
 from earmark.wire.milter import (
     CONTINUE,
+    DISCARD,
     Command,
     Packet,
     decode_connect,
@@ -71,6 +72,7 @@ class MilterSession:
         "_header_block",
         "_header_told",
         "_macros",
+        "_paths",
         "_recipients",
         "_resume",
         "_session",
@@ -95,6 +97,8 @@ class MilterSession:
         self._terms = _NO_TERMS
         self._macros: dict[int, bytes] = {}
         self._recipients = 0
+        self._paths: dict[str, bytes] = {}
+        """The recipients of this transaction, as the MTA gave them, by their text."""
         self._header_block = _NO_HEADER
         self._header_told = self._wants_body = False
         self._trouble = False
@@ -196,6 +200,7 @@ class MilterSession:
         self.between_clients = self._trouble = False
         engine = self._shared.engine
         self._session = engine.session(self.failed)
+        self._session.means = self._terms.means
         macros = self._use_macros(Command.CONNECT)
         host = domain_key(decoded(macros.get(b"j", b""), 255))
         self._session.connect(Client(address, told.port), reverse_name(macros, engine.clock()), host)
@@ -210,6 +215,7 @@ class MilterSession:
         path = decode_strings(payload)[0]
         self._stage = _IN_TRANSACTION
         self._recipients = 0
+        self._paths = {}
         self._header_block = HeaderBlock()
         self._header_told = self._wants_body = False
         self._unjudged = self._trouble
@@ -227,7 +233,9 @@ class MilterSession:
             self.out.append(CONTINUE)
         else:
             self.waiting = _RCPT
-            self._session.rcpt(parse_path(path), self._recipient_decided)
+            recipient = parse_path(path)
+            self._paths[recipient.text] = path
+            self._session.rcpt(recipient, self._recipient_decided)
 
     def _recipient_decided(self, outcome: Outcome) -> None:
         if self.waiting == _RCPT:
@@ -277,6 +285,9 @@ class MilterSession:
         if self.waiting == _EOM:
             if verdict.reply:
                 self._refuse(verdict.reply)
+            elif verdict.action is Action.QUARANTINE and not any(isinstance(edit, Hold) for edit in verdict.edits):
+                self.out.append(DISCARD)
+                self._end_transaction()
             else:
                 self._accept(verdict.edits)
             self.waiting = 0
@@ -297,7 +308,7 @@ class MilterSession:
         self._guarded(session.abort)
 
     def _accept(self, edits: tuple[Edit, ...]) -> None:
-        self.out += [*encode_edits(edits, self._terms), CONTINUE]
+        self.out += [*encode_edits(edits, self._terms, self._paths), CONTINUE]
         self._end_transaction()
 
     def _abort(self, _payload: bytes) -> None:

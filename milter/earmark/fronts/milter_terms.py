@@ -5,8 +5,9 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from earmark.core.evidence import Fact, Status
+from earmark.core.recipients import Means
 from earmark.core.text import decoded
-from earmark.core.verdict import Edit, InsertHeader, RemoveHeader
+from earmark.core.verdict import AddRecipient, Edit, Hold, InsertHeader, RemoveHeader, RemoveRecipient
 from earmark.wire import RemoteError
 from earmark.wire.milter import (
     OLDEST_VERSION,
@@ -16,15 +17,21 @@ from earmark.wire.milter import (
     MacroStage,
     Negotiation,
     Steps,
+    add_recipient,
     change_header,
     decode_negotiation,
     encode_negotiation,
+    hold,
     insert_header,
     remove_header,
+    remove_recipient,
 )
 
 EDITING = Actions.ADDHDRS | Actions.CHGHDRS
 """What we need to be allowed; without it refusals work and marks do not."""
+READDRESSING = Actions.ADDRCPT | Actions.DELRCPT
+"""What the quarantine of single recipients needs; without it they are marked."""
+_ACTIONS = EDITING | READDRESSING | Actions.QUARANTINE | Actions.SETSYMLIST
 
 # CONNECT and MAIL keep their reply: Postfix holds back what needs none until something does, and with it our look-ups.
 _NO_REPLY = {
@@ -65,6 +72,7 @@ class Terms(NamedTuple):
     """Header values keep the blank after the colon."""
     may_insert: bool = False
     may_change: bool = False
+    means: Means = Means(readdress=False, hold=False)
     lacking: str = ""
     """The names of what we need and the MTA does not let us do."""
 
@@ -82,25 +90,28 @@ def agree(offer: bytes, *, reads_body: bool) -> Terms:
     if steps & Steps.NO_BODY:
         steps &= ~Steps.NR_BODY
     macros = _MACROS if actions & Actions.SETSYMLIST else {}
-    answer = Negotiation(min(version, VERSION), actions & (EDITING | Actions.SETSYMLIST), steps, macros)
+    answer = Negotiation(min(version, VERSION), actions & _ACTIONS, steps, macros)
     return Terms(
         encode_negotiation(answer),
         frozenset(int(command) for command in _GO_ON if not steps & _NO_REPLY.get(command, 0)),
         bool(steps & Steps.HDR_LEADSPC),
         bool(actions & Actions.ADDHDRS),
         bool(actions & Actions.CHGHDRS),
+        Means(actions & READDRESSING == READDRESSING, bool(actions & Actions.QUARANTINE)),
         (EDITING & ~actions).name or "",
     )
 
 
-def encode_edits(edits: Iterable[Edit], terms: Terms) -> list[bytes]:
-    """Return the packets for the edits that the MTA lets us make."""
+def encode_edits(edits: Iterable[Edit], terms: Terms, paths: Mapping[str, bytes]) -> list[bytes]:
+    """Return the packets for the edits that the MTA lets us make. `paths` are the recipients as it gave them."""
     leading_space = terms.leading_space
     encoded: list[bytes] = []
     for edit in edits:
         if isinstance(edit, InsertHeader):
             if terms.may_insert:
                 encoded.append(insert_header(0, edit.name, edit.value, leading_space=leading_space))
+        elif isinstance(edit, AddRecipient | RemoveRecipient | Hold):
+            encoded.append(_encode_way(edit, paths))
         elif not terms.may_change:
             continue
         elif isinstance(edit, RemoveHeader):
@@ -108,6 +119,14 @@ def encode_edits(edits: Iterable[Edit], terms: Terms) -> list[bytes]:
         else:
             encoded.append(change_header(edit.nth, edit.name, edit.value, leading_space=leading_space))
     return encoded
+
+
+def _encode_way(edit: AddRecipient | RemoveRecipient | Hold, paths: Mapping[str, bytes]) -> bytes:
+    if isinstance(edit, Hold):
+        return hold(edit.why)
+    if isinstance(edit, RemoveRecipient):
+        return remove_recipient(paths[edit.address])
+    return add_recipient(b"<" + edit.address.encode("ascii") + b">")
 
 
 def user_of(macros: Mapping[bytes, bytes]) -> str:

@@ -31,8 +31,9 @@ from earmark.service.output import standard_log
 from earmark.stores import access_file
 from earmark.stores.access import AccessLists
 from earmark.stores.history import FILE_NAME, History
+from earmark.stores.quarantine import DIRECTORY, Quarantine
 from earmark.stores.state import State
-from earmark.world import world_over
+from earmark.world import scanners_of, world_over
 
 _LOG_DELAY = 0.5
 """Seconds that a "verdict" line may wait for others to be written with."""
@@ -49,7 +50,7 @@ def run(bundle: Bundle, state: Path, channel: Channel) -> int:
     generation = config.compile_generation(bundle.files)
     shadow = config.compile_generation(bundle.shadow.files) if bundle.shadow else None
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(Worker(generation, shadow, bundle.health, state, channel).run())
+        runner.run(Worker(generation, shadow, bundle.health, state, channel, workers=bundle.workers).run())
     return 0
 
 
@@ -57,13 +58,22 @@ class Worker:
     """What one worker has and counts. To be made inside no loop and run inside one."""
 
     def __init__(
-        self, generation: Generation, shadow: Generation | None, health: Health, state: Path, channel: Channel
+        self,
+        generation: Generation,
+        shadow: Generation | None,
+        health: Health,
+        state: Path,
+        channel: Channel,
+        *,
+        workers: int,
     ) -> None:
+        """`workers` is how many of us there are."""
         self._generation = generation
         self._shadow = shadow
         self._health = health
         self._state = state
         self._channel = channel
+        self._workers = workers
         self._listeners: list[socket.socket] = []
         self._arriving: set[asyncio.Task[Any]] = set()
         """Connections that were accepted and are not yet the front's: the loop itself holds tasks only weakly."""
@@ -85,7 +95,11 @@ class Worker:
         access.follow()
         password, _ = config.store_password(self._generation)
         state = State(self._state, log, url=server.store.url, password=password)
-        world = world_over(resolver, self._zones, state=state, access=access)
+        self._scanners = scanners_of(server, workers=self._workers)
+        quarantine = Quarantine(self._state / DIRECTORY, log)
+        world = world_over(
+            resolver, self._zones, state=state, access=access, scanners=self._scanners, quarantine=quarantine
+        )
         self._history = History(self._state / FILE_NAME, log)
         self._keep_generations()
         self._engine = Engine(
@@ -94,6 +108,7 @@ class Worker:
             self._generation.id,
             self._tell,
             server.budget,
+            server.scan_budget,
             shadow=self._shadow.policies if self._shadow else None,
             shadow_generation=self._shadow.id if self._shadow else "",
         )

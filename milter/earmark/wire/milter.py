@@ -248,6 +248,8 @@ def decode_macros(payload: bytes) -> tuple[int, dict[bytes, bytes]]:
 _INSERT, _CHANGE = b"im"
 
 CONTINUE = packet(ord("c"))
+DISCARD = packet(ord("d"))
+"""Say that the message was taken, and deliver it nowhere."""
 """Go on; at end of message: the message is accepted, as edited."""
 
 
@@ -276,6 +278,27 @@ def change_header(nth: int, name: str, value: str, *, leading_space: bool) -> by
 def remove_header(nth: int, name: str) -> bytes:
     """Return the edit that removes the `nth` (from 1) field of this name: a change to nothing."""
     return packet(_CHANGE, _LENGTH.pack(nth) + _field(name, "", leading_space=False))
+
+
+def add_recipient(path: bytes) -> bytes:
+    """Return the packet that adds a recipient; `path` with its angle brackets. Raises ValueError for one with a NUL."""
+    return packet(ord("+"), _path(path))
+
+
+def remove_recipient(path: bytes) -> bytes:
+    """Return the packet that removes a recipient; `path` as the MTA gave it."""
+    return packet(ord("-"), _path(path))
+
+
+def _path(path: bytes) -> bytes:
+    if b"\0" in path:
+        raise ValueError("a path with a NUL")
+    return path + b"\0"
+
+
+def hold(why: str) -> bytes:
+    """Return the packet that has the MTA hold the message."""
+    return packet(ord("q"), re.sub(rb"[^ -~]", b"?", why.encode("ascii", "replace")) + b"\0")
 
 
 def _field(name: str, value: str, *, leading_space: bool) -> bytes:

@@ -5,6 +5,7 @@ from earmark.core.checks.allowed import ALLOWED
 from earmark.core.checks.authentication import AUTHENTICATION
 from earmark.core.checks.check import Asking, Check, EnvelopeCheck, Knobs, MessageCheck
 from earmark.core.checks.client import CLIENT
+from earmark.core.checks.content import CONTENT, SCANNERS
 from earmark.core.checks.domain_listings import DOMAIN_LISTINGS
 from earmark.core.checks.greylist import GREYLIST
 from earmark.core.checks.helo import HELO
@@ -24,8 +25,10 @@ CHECKS: tuple[Check, ...] = (
     ACCESS,
     RATES,
     GREYLIST,
+    SCANNERS,
     RECEIVED,
     AUTHENTICATION,
+    CONTENT,
     ALLOWED,
 )
 

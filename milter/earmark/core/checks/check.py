@@ -67,6 +67,8 @@ class MessageCheck:
     examine: Callable[[Transaction, Facts, Knobs], Iterable[Finding]]
     reads_body: Callable[[Knobs], bool] = lambda _knobs: False
     """Whether it may ask what only the whole message can answer."""
+    of_exempt: bool = False
+    """It looks at exempt sessions too."""
 
 
 Check = EnvelopeCheck | MessageCheck
