@@ -16,8 +16,8 @@ PYTHON = [*SOURCES, *sorted((ROOT / "tests").rglob("*.py"))]
 
 # core and wire turn values into values: nothing here reads a clock, a socket or a file, or draws a random number.
 PURE = {
-    "__future__", "base64", "binascii", "bisect", "collections", "dataclasses", "enum", "functools", "ipaddress",
-    "itertools", "operator", "re", "string", "struct", "typing",
+    "__future__", "base64", "binascii", "bisect", "collections", "dataclasses", "datetime", "decimal", "enum",
+    "functools", "ipaddress", "itertools", "operator", "re", "string", "struct", "typing",
 }  # fmt: skip
 
 
