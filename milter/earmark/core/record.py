@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from earmark.core.checks.released import FIELD
 from earmark.core.evidence import Fact, Question
 from earmark.core.judge import ENGINE
 from earmark.core.mail import Address, Message, Transaction
@@ -143,7 +144,8 @@ def _reports(recipients: Sequence[Recipient]) -> list[dict[str, Any]]:
     return [recipient_report(address.text, outcome, policy) for address, policy, outcome in recipients]
 
 
-_KEPT = (b"received", b"from", b"list-id")
+_KEPT = (b"received", b"from", b"list-id", FIELD.lower().encode())
+"""Fields whose values checks read. The one that proves a release is worth nothing any more when this is kept."""
 _PRESENT = (b"dkim-signature", b"arc-seal")
 """Fields whose value no check reads; that they are there makes it ask."""
 

@@ -10,7 +10,9 @@ from typing import NamedTuple
 from earmark.core.authentication.authres import authentication_results, is_our_results
 from earmark.core.authentication.received_spf import received_spf
 from earmark.core.authentication.spf_identity import identity as spf_identity
+from earmark.core.checks.released import FIELD
 from earmark.core.evidence import Facts, points_text
+from earmark.core.judge import RELEASED
 from earmark.core.mail import Transaction
 from earmark.core.phrase import question_subject
 from earmark.core.policy import Policy
@@ -20,6 +22,7 @@ from earmark.core.verdict import Action, ChangeHeader, Edit, InsertHeader, Outco
 
 _OURS = (b"x-spam-", b"x-earmark")
 _RESULTS = b"authentication-results"
+_RELEASE = FIELD.lower().encode()
 _AUTHENTICATING = frozenset(("spf", "dkim", "arc", "dmarc"))
 _OUR_INITIALS = frozenset((b"x", b"X", b"a", b"A", b" ", b"\t"))
 """With which a field of ours could begin, a blank before the name included: most fields are passed over at one look."""
@@ -41,30 +44,42 @@ def edits(
     """Return the edits in the order in which they are to be made. `policies` go with the verdict's outcomes, in order.
 
     Mail of an exempt session is our own: nothing is removed from it, and unless marked it gets the trace field only.
+    But what is released from the quarantine came from outside, and nothing was removed from it then.
     """
+    found: tuple[Edit, ...] = tuple(_removals(txn, foreign=not txn.envelope.exempt or _is_released(verdict)))
     if txn.envelope.exempt and verdict.action < Action.MARK:
-        return (InsertHeader("X-Earmark", _trace_value(verdict, trace)),)
-    found: tuple[Edit, ...] = ()
+        return (*found, InsertHeader("X-Earmark", _trace_value(verdict, trace)))
     if not txn.envelope.exempt:
-        found = (*_removals(txn), *_results(txn, facts, policies))
+        found = (*found, *_results(txn, facts, policies))
     return (*found, *_subject(txn, verdict, policies), *_fields(verdict, policies, trace))
+
+
+def _is_released(verdict: Verdict) -> bool:
+    return any(finding.opt_in == RELEASED for outcome in verdict.outcomes for finding in outcome.findings)
+
+
+def is_ours(name: bytes) -> bool:
+    """Return whether nobody but us is to write fields of this name."""
+    return name.strip().lower().startswith(_OURS)
 
 
 def may_be_removed(name: bytes) -> bool:
     """Return whether a field of this name is removed where it comes from outside, by its name or by what it claims."""
-    name = name.strip().lower()
-    return name.startswith(_OURS) or name == _RESULTS
+    return is_ours(name) or name.strip().lower() == _RESULTS
 
 
 def unjudged(txn: Transaction, trace: Trace) -> tuple[Edit, ...]:
     """Return the edits for a message that a fault of our own kept from being judged: it is accepted, and says so."""
-    removed = () if txn.envelope.exempt else tuple(_removals(txn))
+    removed = _removals(txn, foreign=not txn.envelope.exempt)
     value = f"v=1; id={trace.verdict_id}; gen={trace.generation[:12]}; unchecked=error"
     return (*removed, InsertHeader("X-Earmark", value))
 
 
-def _removals(txn: Transaction) -> Iterator[RemoveHeader]:
-    """Find our own fields that came from outside, and results that claim to be ours (RFC 8601 section 5)."""
+def _removals(txn: Transaction, *, foreign: bool) -> Iterator[RemoveHeader]:
+    """Find our own fields that came from outside, and results that claim to be ours (RFC 8601 section 5).
+
+    In what is not `foreign`, only the field of a release is ours to remove: it has served when it has come here.
+    """
     seen: dict[bytes, int] = {}
     found: list[RemoveHeader] = []
     for header in txn.message.headers:
@@ -73,6 +88,8 @@ def _removals(txn: Transaction) -> Iterator[RemoveHeader]:
         name = header.name.strip().lower()
         if name.startswith(_OURS) or name == _RESULTS:
             seen[name] = seen.get(name, 0) + 1
+            if not foreign and name != _RELEASE:
+                continue
             if name != _RESULTS or is_our_results(header, txn.envelope.authserv_id):
                 found.append(RemoveHeader(printable(header.name.strip().decode("latin-1"), 200), seen[name]))
     return reversed(found)

@@ -1,6 +1,6 @@
 """The watcher: the one child that does what must happen once on a machine.
 
-It asks the canaries of all lists, and keeps the history small.
+It asks the canaries of all lists, keeps the history small, and the quarantine in order.
 """
 
 import asyncio
@@ -19,10 +19,12 @@ from earmark.service.lists import keys_of, lists_of
 from earmark.service.output import standard_log
 from earmark.stores.history import FILE_NAME
 from earmark.stores.prune import prune
+from earmark.stores.quarantine import DIRECTORY
+from earmark.stores.quarantine_upkeep import tidy
 from earmark.stores.sqlite import StoreError
 
 _EVERY = 60.0
-"""Seconds between two prunings: how long the history may grow beyond its size."""
+"""Seconds between two prunings: how long the history may grow beyond its size, and what is held beyond its age."""
 
 
 def run(bundle: Bundle, state: Path, channel: Channel) -> int:
@@ -38,7 +40,7 @@ def run(bundle: Bundle, state: Path, channel: Channel) -> int:
         log.event("key_unreadable", level="error", why=str(problem))
     resolvers = generation.server.dns.resolvers
     rounds = CanaryRounds(lists_of(generation, shadow), resolvers, bundle.health, log, keys=keys)
-    counters = {"pruned": 0}
+    counters = {"pruned": 0, "quarantine_expired": 0}
     threading.Thread(target=_prune_forever, args=(bundle, state, log, counters), daemon=True).start()
     asyncio.run(_watch(rounds, channel, counters))
     return 0
@@ -62,6 +64,7 @@ async def _watch(rounds: CanaryRounds, channel: Channel, counters: dict[str, int
 
 def _prune_forever(bundle: Bundle, state: Path, log: Log, counters: dict[str, int]) -> None:
     resting = threading.Event()
+    unreadable: set[str] = set()
     while True:
         try:
             counters["pruned"] += prune(
@@ -69,4 +72,8 @@ def _prune_forever(bundle: Bundle, state: Path, log: Log, counters: dict[str, in
             )
         except (StoreError, OSError) as error:
             log.event("prune_failed", level="error", why=str(error))
+        try:
+            counters["quarantine_expired"] += tidy(state / DIRECTORY, log, unreadable)
+        except StoreError as error:
+            log.event("quarantine_failed", level="error", why=str(error))
         resting.wait(_EVERY)

@@ -12,6 +12,7 @@ from earmark.core.checks.helo import HELO
 from earmark.core.checks.listings import LISTINGS
 from earmark.core.checks.rates import RATES
 from earmark.core.checks.received import RECEIVED
+from earmark.core.checks.released import RELEASED
 from earmark.core.checks.sender import SENDER
 from earmark.core.checks.spf import SPF
 
@@ -29,6 +30,7 @@ CHECKS: tuple[Check, ...] = (
     RECEIVED,
     AUTHENTICATION,
     CONTENT,
+    RELEASED,
     ALLOWED,
 )
 
