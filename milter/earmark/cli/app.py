@@ -2,7 +2,22 @@
 
 import typer
 
-from earmark.cli import access, compare, config, demo, doctor, explain, greylist, lists, probe, received, serve, session
+from earmark.cli import (
+    access,
+    compare,
+    config,
+    demo,
+    doctor,
+    explain,
+    greylist,
+    learn,
+    lessons,
+    lists,
+    probe,
+    received,
+    serve,
+    session,
+)
 
 app = typer.Typer(
     name="earmark",
@@ -11,5 +26,20 @@ app = typer.Typer(
     add_completion=True,
     pretty_exceptions_enable=False,
 )
-for family in (serve, config, explain, compare, session, received, access, greylist, lists, probe, doctor, demo):
+for family in (
+    serve,
+    config,
+    explain,
+    compare,
+    session,
+    received,
+    access,
+    greylist,
+    learn,
+    lessons,
+    lists,
+    probe,
+    doctor,
+    demo,
+):
     family.register(app)

@@ -5,10 +5,12 @@ import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from earmark.config.document import LARGEST
+from earmark.config.document import LARGEST, parse
 from earmark.config.generation import SERVER, compile_generation, is_read
 from earmark.config.problems import ConfigError, Problem, whole_file
-from earmark.config.settings import Generation
+from earmark.config.schema import ServerFile, validate
+from earmark.config.server import server_settings
+from earmark.config.settings import Generation, ServerSettings
 
 INSTALLED = Path("/etc/earmark")
 FOLDERS = ("policies", "policies/domains", "rules")
@@ -42,6 +44,20 @@ def load(directory: Path) -> Generation:
     """Read and compile a directory. Raises ConfigError with everything that is wrong, unreadable files included."""
     files, problems = _read(directory)
     return compile_generation(files, problems)
+
+
+def load_server(directory: Path) -> ServerSettings:
+    """Read server.toml alone, for what is started often and needs no policy. Raises ConfigError."""
+    try:
+        read = parse(SERVER, _content(directory / SERVER))
+    except OSError as error:
+        read = whole_file(SERVER, f"cannot be read: {error.strerror or error}")
+    if isinstance(read, Problem):
+        raise ConfigError([read])
+    file, problems = validate(read, ServerFile)
+    if file is None:
+        raise ConfigError(problems)
+    return server_settings(read, file, frozenset())
 
 
 def load_shadow(directory: Path, main: Generation) -> Generation:

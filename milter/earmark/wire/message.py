@@ -1,5 +1,7 @@
 """Messages as bytes (RFC 5322): the header split into its fields."""
 
+from collections.abc import Callable
+
 
 def split_header(raw: bytes) -> tuple[list[tuple[bytes, bytes]], int]:
     """Return the fields of a message's header as name and value, and the offset at which its body begins. Never raises.
@@ -27,6 +29,13 @@ def split_header(raw: bytes) -> tuple[list[tuple[bytes, bytes]], int]:
         offset = end
     _close(fields, lines)
     return fields, offset
+
+
+def without_fields(raw: bytes, unwanted: Callable[[bytes], bool]) -> bytes:
+    """Return the message without the fields whose names are `unwanted`. All lines end with CRLF then."""
+    fields, offset = split_header(raw)
+    kept = [name + b":" + value.replace(b"\n", b"\r\n") + b"\r\n" for name, value in fields if not unwanted(name)]
+    return b"".join(kept) + b"\r\n" + body_lines(raw[offset:])
 
 
 def body_lines(raw: bytes) -> bytes:
