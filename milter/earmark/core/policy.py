@@ -78,6 +78,8 @@ class Policy:
     """What it says of the scanners and of several recipients."""
     after_data: Mapping[str, Action] = field(init=False, repr=False)
     """What becomes of the message on account of a finding with such an `opt_in`, whatever the scores."""
+    holds_content: bool = field(init=False, repr=False)
+    """Whether what a scanner says may do more than mark."""
     content_class: tuple[object, ...] = field(init=False, repr=False)
     """Equal for policies that agree on all that matters after DATA."""
     per_recipient: bool = field(init=False, repr=False)
@@ -93,10 +95,16 @@ class Policy:
         content = self.knobs.get("content", ContentKnobs())
         put(self, "content", content)
         of_dmarc = {"dmarc": Action.REJECT} if self.dmarc is AfterData.REJECT else {}
-        put(self, "after_data", {**content.after_data(), **of_dmarc})
+        by_word = content.after_data()
+        put(self, "after_data", {**by_word, **of_dmarc})
+        put(self, "holds_content", any(action >= Action.QUARANTINE for action in by_word.values()))
         matters = (self.mode, self.on_error, self.mark_at, self.subject_tag, self.refuses, self.dmarc)
         put(self, "content_class", (*matters, *(id(knobs) for _, knobs in pairs)))  # equal knobs are one object
         put(self, "per_recipient", any(check.per_recipient for check, _ in of_envelope))
+
+    def may_hold(self, site: Site) -> bool:
+        """Return whether a finding may bring a message to quarantine, or have it refused where others take it."""
+        return self.dmarc is AfterData.REJECT or (bool(site.scanners) and self.holds_content)
 
 
 _ALWAYS_REACHABLE = frozenset({"postmaster", "abuse"})
@@ -118,8 +126,8 @@ class PolicySet:
         """The same, by the stage from which on it can be asked."""
         self.reads_body = any(
             isinstance(check, MessageCheck) and check.reads_body(knobs) for check, knobs in self.asking
-        )
-        """Whether a question about the whole message may come up."""
+        ) or any(policy.may_hold(site) for policy in self.all)
+        """Whether a question about the whole message may come up, or it may have to be held."""
         self._unrefusing = {policy: replace(policy, refuses=False) for policy in self.all}
 
     def find(self, recipient: Address) -> Policy:

@@ -140,7 +140,14 @@ def _with_reply(outcome: Outcome, txn: Transaction, policy: Policy, verdict_id: 
 
 
 def judge_all(
-    txn: Transaction, facts: Facts, policies: PolicySet, paths: Sequence[Address], verdict_id: str, *, ended: str
+    txn: Transaction,
+    facts: Facts,
+    policies: PolicySet,
+    paths: Sequence[Address],
+    verdict_id: str,
+    *,
+    ended: str,
+    means: Means = ALL_MEANS,
 ) -> tuple[tuple[Recipient, ...], Verdict]:
     """Return what the engine would have decided on a transaction that has ended, from all its facts at once.
 
@@ -156,7 +163,9 @@ def judge_all(
     for address, policy in chosen:
         outcome = separated(early[key_of(policy, address)], policy, recipients, verdict_id)
         recipients.append(Recipient(address, policy, outcome))
-    return conclude(txn, facts, recipients, verdict_id) if ended == "eom" else (tuple(recipients), combine([], []))
+    return (
+        conclude(txn, facts, recipients, verdict_id, means) if ended == "eom" else (tuple(recipients), combine([], []))
+    )
 
 
 def shown(ended: Sequence[Recipient], verdict: Verdict) -> tuple[Verdict, list[Policy]]:

@@ -8,7 +8,7 @@ from earmark.core.checks.released import FIELD
 from earmark.core.evidence import Fact, Question
 from earmark.core.judge import ENGINE
 from earmark.core.mail import Address, Message, Transaction
-from earmark.core.recipients import Recipient
+from earmark.core.recipients import ALL_MEANS, Means, Recipient
 from earmark.core.report import recipient_report
 from earmark.core.text import printable
 from earmark.core.verdict import Action, Verdict
@@ -35,6 +35,10 @@ class Judged:
     generation: str
     elapsed: float
     """Seconds that the MTA waited for us, all stages together."""
+    means: Means = ALL_MEANS
+    """What the MTA let us do with it."""
+    not_kept: str = ""
+    """Why it could not be held, and so was put off; "" where it could, or was not to be."""
     shadow: "Shadowed | None" = None
     """What a second set of policies says of the same; it has changed nothing."""
 
@@ -102,6 +106,12 @@ class Record:
     """What it says, as `recipients`."""
     shadow_facts: Sequence[tuple[tuple[str, ...], Fact]] = ()
     """As `facts`, of what only the second set asked."""
+    may_readdress: bool = True
+    """The MTA let us add and remove recipients."""
+    may_hold: bool = True
+    """It would have held the message for us."""
+    not_kept: str = ""
+    """As in Judged."""
 
 
 def make_record(judged: Judged) -> Record:
@@ -137,6 +147,8 @@ def make_record(judged: Judged) -> Record:
         shadow.generation if shadow else "",
         _reports(shadow.recipients) if shadow else (),
         list(shadow.facts.items()) if shadow else (),
+        *judged.means,
+        judged.not_kept,
     )
 
 

@@ -8,7 +8,7 @@ from earmark.core.judge import ENGINE
 from earmark.core.mail import Client, Envelope, Header, Hop, Message, Site, Transaction
 from earmark.core.policy import PolicySet
 from earmark.core.received import read_chain
-from earmark.core.recipients import judge_all
+from earmark.core.recipients import Means, judge_all, put_off
 from earmark.core.record import SCHEMA, Judged, Record, make_record
 
 
@@ -19,7 +19,12 @@ def rederive(record: Record, policies: PolicySet) -> Judged:
     """
     txn = _transaction(record, policies.site)
     facts = {question_from_parts(parts): fact for parts, fact in record.facts}
-    recipients, verdict = judge_all(txn, facts, policies, record.forward_paths, record.id, ended=record.ended)
+    means = Means(record.may_readdress, record.may_hold)
+    recipients, verdict = judge_all(
+        txn, facts, policies, record.forward_paths, record.id, ended=record.ended, means=means
+    )
+    if record.not_kept:
+        recipients, verdict = put_off(recipients, record.id)
     return Judged(
         record.id,
         txn,
@@ -30,6 +35,8 @@ def rederive(record: Record, policies: PolicySet) -> Judged:
         record.ended,
         record.generation,
         record.elapsed_ms / 1000,
+        means,
+        record.not_kept,
     )
 
 

@@ -75,6 +75,7 @@ class Session:
         "_engine",
         "_fault",
         "_kept",
+        "_not_kept",
         "_pending",
         "_recipients",
         "_rounds",
@@ -116,6 +117,7 @@ class Session:
         self._content: Content | None = None
         self.id = ""
         self.queue_id = ""
+        self._not_kept = ""
         self._waited = 0.0
 
     def connect(self, client: Client, reverse: Fact | None = None, host: str = "") -> None:
@@ -226,13 +228,8 @@ class Session:
 
     def _may_hold(self) -> bool:
         """Return whether the message may have to go to our quarantine."""
-        scans = bool(self.envelope.site.scanners)
-        return any(
-            action >= Action.QUARANTINE and (word == "dmarc" or scans)
-            for (policy, _), early in self._early.items()
-            if early.action is Action.ACCEPT
-            for word, action in policy.after_data.items()
-        )
+        site = self.envelope.site
+        return any(policy.may_hold(site) for policy in self._accepting())
 
     def body(self, chunk: bytes) -> None:
         """Take a part of the body, where `header` has asked for it."""
@@ -254,15 +251,17 @@ class Session:
         self._gather(Stage.EOM, self._asking_of_message(), lambda: self._conclude(ended))
 
     def _asking_of_message(self) -> Asking:
-        accepting = {policy for (policy, _), early in self._early.items() if early.action is Action.ACCEPT}
-        asking = [policy.asking_of_message for policy in accepting]
+        asking = [policy.asking_of_message for policy in self._accepting()]
         return asking[0] if len(asking) == 1 else union(asking)
+
+    def _accepting(self) -> set[Policy]:
+        return {one.policy for one in self._recipients if one.outcome.action is Action.ACCEPT}
 
     def _conclude(self, ended: Callable[[Verdict], None]) -> None:
         """Make the verdict; what is to be held is on disk before it is told."""
         recipients, verdict = conclude(self.txn, self.facts, self._recipients, self.id, self.means)
         self._recipients = list(recipients)
-        if verdict.reply is None:
+        if verdict.action < Action.QUARANTINE or verdict.edits:
             told, policies = shown(recipients, verdict)
             trace = Trace(self.id, self._engine.generation)
             verdict = verdict._replace(edits=(*edits(self.txn, self.facts, told, policies, trace), *verdict.edits))
@@ -273,6 +272,7 @@ class Session:
 
         def written(why: str) -> None:
             if self.id == kept.id:  # else the client has gone meanwhile
+                self._not_kept = why
                 self._guarded(lambda: ended(self._put_off() if why else verdict))
 
         keep(self._engine, kept, self._content, written)
@@ -305,7 +305,7 @@ class Session:
             self._engine.finish(
                 Judged(
                     self.id, self.txn, self.facts, recipients, verdict or _NO_VERDICT, self.queue_id,
-                    ended, self._engine.generation, self._waited,
+                    ended, self._engine.generation, self._waited, means=self.means, not_kept=self._not_kept,
                 )
             )  # fmt: skip
         self._clear()

@@ -8,7 +8,19 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 
-from earmark.core.evidence import ArcChain, Fact, Greylisting, Question, Signatures, Stage, Status, Taking
+from earmark.core.evidence import (
+    ArcChain,
+    Fact,
+    Greylisting,
+    Question,
+    Release,
+    Signatures,
+    SpamScan,
+    Stage,
+    Status,
+    Taking,
+    VirusScan,
+)
 from earmark.core.judge import MAX_ROUNDS, plan
 from earmark.core.mail import Transaction
 from earmark.core.policy import PolicySet
@@ -17,8 +29,9 @@ from earmark.core.record import Judged, Shadowed
 from earmark.engine.needs import Answers
 
 _NOT_IN_TIME = Fact(Status.TEMPERROR, why="no answer in time")
-_NOT_ASKED = (Signatures, ArcChain, Greylisting, Taking)
+_NOT_ASKED = (Signatures, ArcChain, VirusScan, SpamScan, Release, Greylisting, Taking)
 """The body is gone by now, and what counts or waits must not count or wait twice."""
+_NO_ANSWER = Fact(Status.TEMPERROR, ("limit",), why="not asked for a shadow")
 
 
 class Shadow:
@@ -74,7 +87,7 @@ class Shadow:
             asking = self._policies.find(address).asking
             missing.update(dict.fromkeys(plan(self._stage, self._txn, known, asking)))
         not_asked = [question for question in missing if isinstance(question, _NOT_ASKED)]
-        self._own.update(dict.fromkeys(not_asked, Fact(Status.TEMPERROR, why="not asked for a shadow")))
+        self._own.update(dict.fromkeys(not_asked, _NO_ANSWER))
         return [question for question in missing if question not in self._own]
 
     @property
@@ -110,5 +123,7 @@ class Shadow:
         judged = self._judged
         facts = {**self._own, **judged.facts}
         paths = [address for address, _, _ in judged.recipients]
-        recipients, _ = judge_all(self._txn, facts, self._policies, paths, judged.id, ended=judged.ended)
+        recipients, _ = judge_all(
+            self._txn, facts, self._policies, paths, judged.id, ended=judged.ended, means=judged.means
+        )
         return Shadowed(self._generation, recipients, self._own)
