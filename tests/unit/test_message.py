@@ -1,6 +1,6 @@
 import pytest
 
-from earmark.wire.message import split_header
+from earmark.wire.message import split_header, without_fields
 
 
 @pytest.mark.parametrize("end", [b"\n", b"\r\n"])
@@ -47,3 +47,10 @@ def test_a_header_without_a_final_line_end_is_read_to_its_end() -> None:
 
 def test_a_first_line_that_looks_folded_is_no_field() -> None:
     assert split_header(b" folded\nA: 1\n\n") == ([], 0)
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r\n"])
+def test_fields_are_taken_out_by_name_with_their_folding_and_nothing_else_is(end: bytes) -> None:
+    raw = end.join([b"A: 1", b"Out : 2", b"\tmore", b"B:3", b" more", b"out: 4", b"", b"Out: body", b""])
+    left = without_fields(raw, lambda name: name.lower() == b"out")
+    assert left == b"A: 1\r\nB:3\r\n more\r\n\r\nOut: body\r\n"
