@@ -27,7 +27,9 @@ from fakes.policies import COP, SITE, TRUST, ZEN, policy
 from fakes.world import FakeWorld
 
 GENERATION = "0123456789abcdef" * 4
-OWN_SITE = SITE._replace(networks=(ip_network("127.0.0.0/8"), ip_network("::1/128")))
+OWN_SITE = SITE._replace(
+    networks=(ip_network("127.0.0.0/8"), ip_network("::1/128")), scanners=frozenset({"clamav", "spamassassin"})
+)
 
 
 class EventList:

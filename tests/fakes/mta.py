@@ -27,6 +27,9 @@ DEADLINE = 20.0
 CLIENT = Connect(b"mail.example.net", "4", 2525, b"192.0.2.7")
 
 
+NUL = b"\0"
+
+
 def text_of(response: Response, *, leading_space: bool = True) -> str:
     """Return a response as one line, as the dialogue files write it."""
     match response:
@@ -39,8 +42,8 @@ def text_of(response: Response, *, leading_space: bool = True) -> str:
             line = f"{kind} {at} {(name + colon + value).decode('utf-8', 'backslashreplace')}"
         case Answer(text) | ReplyCode(text):
             line = text
-        case OtherEdit(letter, _):
-            line = f"edit {letter}"
+        case OtherEdit(letter, payload):
+            line = f"edit {letter} {payload.removesuffix(NUL).decode('latin-1')}"
         case Progress():
             line = "progress"
     return line

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 from earmark.core.checks.authentication import AuthenticationKnobs
+from earmark.core.checks.content import ContentKnobs, HeldBy, MixedMarks, MixedRecipients, OnVirus, Scanned
+from earmark.core.evidence import Fact, Status
 from earmark.core.policy import Mode, OnError
 from earmark.core.record import Judged
 from earmark.wire import milter_mta as wire
@@ -27,6 +29,10 @@ _BARE = {
 _SETTINGS: dict[str, Callable[[str], Any]] = {
     "mode": Mode, "on_error": OnError, "refuse_at": int, "mark_at": int, "subject_tag": str, "help_url": str,
 }  # fmt: skip
+_CONTENT: dict[str, Callable[[str], Any]] = {
+    "clamav": Scanned, "virus": OnVirus, "quarantine": HeldBy, "mixed_marks": MixedMarks,
+    "mixed_recipients": MixedRecipients,
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("file", DIALOGUES, ids=lambda file: file.stem)
@@ -39,6 +45,7 @@ async def test_the_dialogue_goes_as_written(file: Path) -> None:
 
 async def _play(steps: list[tuple[str, str]]) -> None:
     facts = dict(zone_fact(*shlex.split(rest)) for word, rest in steps if word == "zone")
+    facts |= dict(_fact(rest) for word, rest in steps if word == "fact")
     policies = dict(_policy(rest) for word, rest in steps if word == "policy")
     options = dict(part.split("=") for word, rest in steps if word == "front" for part in rest.split() if "=" in part)
     verifying = AuthenticationKnobs(verify=options.get("reads_body") == "yes")
@@ -59,8 +66,15 @@ async def _play(steps: list[tuple[str, str]]) -> None:
 
 def _policy(rest: str) -> tuple[str, Any]:
     name, *settings = shlex.split(rest)
-    pairs = (setting.split("=", 1) for setting in settings)
-    return name, lists_only(name, **{key: _SETTINGS[key](value) for key, value in pairs})
+    pairs = [setting.split("=", 1) for setting in settings]
+    content = ContentKnobs(**{key: _CONTENT[key](value) for key, value in pairs if key in _CONTENT})
+    return name, lists_only(name, content=content, **{k: _SETTINGS[k](v) for k, v in pairs if k in _SETTINGS})
+
+
+def _fact(rest: str) -> tuple[str, Fact]:
+    question, _, answer = rest.partition(" = ")
+    status, *data = answer.split()
+    return question, Fact(Status(status), tuple(data))
 
 
 class Dialogue:
@@ -78,7 +92,7 @@ class Dialogue:
             "mta": self._mta, "us": self._us, "told": self._told_is, "log": self._logged, "asked": self._asked,
             "world": self._world, "front": self._front,
         }  # fmt: skip
-        if word not in {"zone", "policy"}:
+        if word not in {"zone", "policy", "fact"}:
             await actions[word](rest)
 
     async def end(self) -> None:
@@ -137,7 +151,7 @@ class Dialogue:
             self._never.append(pattern)
         elif verb == "some":
             while not _matches(line := await self._hear(), pattern):
-                assert line.startswith(("insert ", "change ", "remove ")), f"{line!r} before {pattern!r}"
+                assert line.startswith(("insert ", "change ", "remove ", "edit ")), f"{line!r} before {pattern!r}"
         else:
             line = await self._hear()
             assert _matches(line, rest), f"heard {line!r}, not {rest!r}"
@@ -169,8 +183,11 @@ class Dialogue:
         assert len([text for text in self.running.world.asked if _matches(text, pattern)]) == int(count)
 
     async def _world(self, rest: str) -> None:
-        assert rest == "answers"
-        self.running.world.release()
+        assert rest in {"answers", "has no space"}
+        if rest == "answers":
+            self.running.world.release()
+        else:
+            self.running.world.cannot_keep = "no space"
 
     async def _front(self, rest: str) -> None:
         if rest == "drains":
