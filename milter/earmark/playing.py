@@ -12,14 +12,16 @@ from earmark.clients.dns import Lookups, Resolver
 from earmark.clients.offline import ZoneFile
 from earmark.clients.zones import Zones
 from earmark.config import Generation, read_keys
-from earmark.core.evidence import Fact, Status
+from earmark.content import Content
+from earmark.core.evidence import Fact, Question, Status
+from earmark.core.held import Held
 from earmark.core.mail import Address, Client, Header
 from earmark.core.verdict import Action, Outcome, Verdict
 from earmark.engine import Engine, Session
 from earmark.log import Log
 from earmark.stores.access import AccessLists
 from earmark.stores.access_file import FILE_NAME
-from earmark.world import world_over
+from earmark.world import Scanners, world_over
 
 if TYPE_CHECKING:
     from earmark.core.record import Judged
@@ -48,17 +50,40 @@ def access_lists(generation: Generation) -> AccessLists:
     return AccessLists(generation.server.state / FILE_NAME, Log(sys.stderr.buffer))
 
 
+class NotHeld:
+    """In place of the quarantine: what would be held is said to be, and nothing is written."""
+
+    def ask(self, question: Question, deliver: Callable[[Question, Fact], None]) -> None:
+        """Know of no release."""
+        deliver(question, Fact(Status.NONE, at=time.time(), source="earmark", why="nothing is held here"))
+
+    def keep(self, _held: Held, _content: Content, done: Callable[[str], None]) -> None:
+        """Hold nothing."""
+        done("")
+
+    async def close(self) -> None:
+        """Do nothing."""
+
+
 class Player:
     """Plays sessions one after the other; `judged` holds every transaction that has ended. To be closed."""
 
-    def __init__(self, generation: Generation, lookups: Lookups, access: AccessLists | None = None) -> None:
-        """Without `access`, the allow and deny lists are empty."""
+    def __init__(
+        self,
+        generation: Generation,
+        lookups: Lookups,
+        access: AccessLists | None = None,
+        scanners: Scanners = (None, None),
+    ) -> None:
+        """Without `access`, the allow and deny lists are empty. A scanner that is not given leaves mail unscanned."""
         self.judged: list[Judged] = []
         keys = None if isinstance(lookups, ZoneFile) else read_keys(generation)[0]
         zones = Zones(lookups, generation.zones.values(), keys=keys)
-        self._world = world_over(lookups, zones, access=access)
+        self._world = world_over(lookups, zones, access=access, scanners=scanners, quarantine=NotHeld())
         server = generation.server
-        self._engine = Engine(generation.policies, self._world, generation.id, self.judged.append, server.budget)
+        self._engine = Engine(
+            generation.policies, self._world, generation.id, self.judged.append, server.budget, server.scan_budget
+        )
 
     def connect(self, address: str, name: str = "") -> Session:
         """Begin a session for a client; `name` is its confirmed reverse name, "" to have it looked up."""

@@ -17,7 +17,6 @@ from earmark.core.effects import Effect
 from earmark.core.evidence import Fact, Question, Scanner, Status
 from earmark.core.held import Held
 from earmark.stores.access import AccessLists
-from earmark.stores.quarantine import Quarantine
 from earmark.stores.state import State
 
 Deliver = Callable[[Question, Fact], None]
@@ -29,6 +28,16 @@ class Client(Protocol):
 
     def ask(self, question: Any, deliver: Deliver) -> None:  # noqa: ANN401 - each client knows its own kinds
         """Begin to answer; never raises."""
+
+
+class Keeper(Client, Protocol):
+    """Holds messages, and knows which it is letting go."""
+
+    def keep(self, held: Held, content: Content, done: Callable[[str], None]) -> None:
+        """Hold a message; see `stores.quarantine.Quarantine`."""
+
+    async def close(self) -> None:
+        """Finish what is being written."""
 
 
 Scanners = tuple[Clamd | None, Spamd | None]
@@ -74,7 +83,7 @@ class World:
         spam: Reader | None = None,
         state: State | None = None,
         access: AccessLists | None = None,
-        quarantine: Quarantine | None = None,
+        quarantine: Keeper | None = None,
     ) -> None:
         """Without `state` nobody has been seen before and every bucket is full; without `access` there is no entry.
 
@@ -152,7 +161,7 @@ def world_over(
     state: State | None = None,
     access: AccessLists | None = None,
     scanners: Scanners | None = None,
-    quarantine: Quarantine | None = None,
+    quarantine: Keeper | None = None,
 ) -> World:
     """Return the world that is seen through these look-ups. To be made inside the event loop."""
     virus, spam = scanners or (None, None)

@@ -48,9 +48,10 @@ def session(
 async def _play(generation: "Generation", address: str, ptr: str, user: str, dns: Path | None) -> None:
     from earmark.cli.dialogue import Dialogue
     from earmark.playing import Player, access_lists, answers
+    from earmark.world import scanners_of
 
     with answers(generation, dns) as lookups:
-        async with Player(generation, lookups, access_lists(generation)) as player:
+        async with Player(generation, lookups, access_lists(generation), scanners_of(generation.server)) as player:
             await _talk(Dialogue(player, address, ptr, user))
 
 

@@ -12,6 +12,7 @@ from earmark.core.received import read_chain
 from earmark.core.record import make_record
 from earmark.playing import Player, access_lists, answers, play_message
 from earmark.wire.message import body_lines, split_header
+from earmark.world import scanners_of
 
 _AT_MOST = 64 << 20
 """Bytes of a message that are read."""
@@ -65,7 +66,7 @@ async def _play(
         recipients = [
             parse_path(text.encode()) for text in supposed.recipients or (_somebody(generation.policies.site),)
         ]
-        async with Player(generation, lookups, access_lists(generation)) as player:
+        async with Player(generation, lookups, access_lists(generation), scanners_of(generation.server)) as player:
             session = player.connect(supposed.ip, supposed.ptr)
             session.helo((supposed.helo or address_literal(supposed.ip)).encode())
             sender = parse_path(supposed.sender.encode())
