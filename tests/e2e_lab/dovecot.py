@@ -26,6 +26,10 @@ first_valid_gid = 100
 mail_location = maildir:{store}/%d/%n
 namespace inbox {{
   inbox = yes
+  mailbox Junk {{
+    special_use = \\Junk
+    auto = create
+  }}
   mailbox {trash} {{
     special_use = \\Trash
     auto = create

@@ -10,7 +10,7 @@ from typing import Any
 
 from e2e_lab import smtp
 from e2e_lab.configuration import DOMAINS as CONFIGURED
-from e2e_lab.dovecot import Dovecot
+from e2e_lab.dovecot import IMAP, Dovecot
 from e2e_lab.lists import Lists
 from e2e_lab.postfix import Postfix
 from e2e_lab.processes import PATH, wait_until
@@ -25,6 +25,7 @@ DOMAINS = ", ".join((*CONFIGURED, "xn--bcher-kva.test"))
 def missing() -> str:
     """Return why the lab cannot run here; "" where it can."""
     absent = [name for name in NEEDED if shutil.which(name, path=PATH) is None]
+    absent += [] if IMAP.exists() else ["dovecot-imapd"]
     if absent:
         return f"not installed: {', '.join(absent)}"
     return "" if os.geteuid() == 0 else "Postfix starts as root only"

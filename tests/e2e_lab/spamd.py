@@ -4,16 +4,18 @@ It uses the file of deploy/spamassassin as it stands. Without `resolver` no rule
 """
 
 import getpass
+import math
 import os
 import shutil
 import signal
 import socket
 from collections.abc import Mapping
+from decimal import Decimal
 from pathlib import Path
 from typing import NamedTuple
 
 from e2e_lab.configuration import OWN_NETWORK
-from e2e_lab.processes import PATH, Process, free_port, wait_until
+from e2e_lab.processes import PATH, Process, free_port, told_by, wait_until
 
 SHIPPED = Path(__file__).parents[2] / "deploy" / "spamassassin"
 SITE = Path("/etc/spamassassin")
@@ -54,10 +56,10 @@ class Scan(NamedTuple):
     """What spamd says of a message."""
 
     score: int
-    """Hundredths of a point, the sum of the rules' scores."""
+    """The sum of the rules' scores in hundredths of a point, rounded down."""
     last_external: str
     """The address that it took for the host that handed the message over; "" for none."""
-    rules: dict[str, float]
+    rules: dict[str, Decimal]
 
 
 class Spamd:
@@ -86,6 +88,7 @@ class Spamd:
         self.path = top / "spamd.sock"
         self.endpoint = f"unix:{self.path}" if unix else f"inet:127.0.0.1:{self.port}"
         self.log = top / "log"
+        self._top = top
         top.mkdir()
         network = LOCAL if resolver is None else NETWORK.format(resolver=resolver)
         self._write_site(top / "site", network + (LEARNING.format(top=top) if learning else NO_LEARNING) + rules)
@@ -142,9 +145,21 @@ class Spamd:
         unfolded = reply.replace(b"\r\n", b"\n").replace(b"\n\t", b"").decode("latin-1")
         said = next(line for line in unfolded.split("\n") if line.startswith("X-Spam-Lab: "))
         external, _, tests = said.removeprefix("X-Spam-Lab: ").partition(" ")
-        rules = dict(test.split("=") for test in tests.split(",") if "=" in test)
-        scores = {name: float(score) for name, score in rules.items()}
-        return Scan(round(100 * sum(scores.values())), external, scores)
+        rules = [test.split("=") for test in tests.split(",") if "=" in test]
+        scores = {name: Decimal(score) for name, score in rules}
+        return Scan(math.floor(100 * sum(scores.values())), external, scores)
+
+    def learnt(self) -> tuple[int, int]:
+        """Return how many messages its Bayes database knows as spam and as ham, as SpamAssassin's own tool tells it."""
+        if not (self._top / "bayes_toks").exists():
+            return 0, 0
+        alone = self._top / "alone"
+        alone.mkdir(exist_ok=True)
+        (alone / "bayes.pre").write_text("loadplugin Mail::SpamAssassin::Plugin::Bayes\n")
+        dump = ["sa-learn", "--dump", "magic", f"--dbpath={self._top / 'bayes'}", "--prefspath=/dev/null"]
+        rows = told_by(*_as_nobody(), *dump, f"--siteconfigpath={alone}", f"--configpath={alone}").stdout.splitlines()
+        counted = {row.rpartition("non-token data: ")[2]: int(row.split()[2]) for row in rows}
+        return counted["nspam"], counted["nham"]
 
     def reload(self) -> None:
         """Let it read its rules again, as after sa-update. It answers nobody meanwhile: wait with `wait_ready`."""
