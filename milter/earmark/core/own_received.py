@@ -65,4 +65,5 @@ def _literal(address: str) -> str:
 
 def _mailbox(sender: Address) -> str:
     """Return an address that SpamAssassin can read; a quoted local part loses what it was quoted for."""
-    return _NO_MAILBOX.sub("?", f"{sender.local}@{sender.domain}"[: 2 * _AT_MOST]) if not sender.is_null else ""
+    text = f"{sender.local}@{sender.domain}" if sender.domain else sender.local
+    return _NO_MAILBOX.sub("?", text[: 2 * _AT_MOST])
