@@ -126,10 +126,8 @@ def assert_room(connection: sqlite3.Connection, held: Held, size: int, now: floa
         values = (recipient.domain, now, now - RELEASE_WITHIN, held.id)
         used = sum(row[1] for row in connection.execute(query, values))
         if used + size > recipient.megabytes * _MEGABYTE:
-            megabytes = recipient.megabytes
-            raise StoreError(
-                f"quota: {used} of {megabytes} MB are held for {recipient.domain}, and this is {size} bytes"
-            )
+            full = f"{used / _MEGABYTE:.1f} of {recipient.megabytes} MB are held for {recipient.domain}"
+            raise StoreError(f"quota: {full}, and this one has {size / _MEGABYTE:.1f}")
 
 
 def enter(connection: sqlite3.Connection, held: Held, size: int) -> None:
