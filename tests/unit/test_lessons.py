@@ -2,12 +2,13 @@
 
 import io
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from earmark.log import Log
-from earmark.stores.lessons import FILE_NAME, Journal, Lesson, NotBegun, Outcome, lessons
+from earmark.stores.lessons import FILE_NAME, LESSONS, Journal, Lesson, NotBegun, Outcome, lessons
 from earmark.stores.sqlite import StoreError
 
 NOW = 1_800_000_000.0
@@ -59,14 +60,32 @@ def test_old_lessons_are_forgotten(tmp_path: Path) -> None:
     assert [one.teacher for one in lessons(tmp_path / FILE_NAME, limit=1)] == ["new"]
 
 
+def test_todays_program_reads_version_1(tmp_path: Path) -> None:
+    sample = Path(__file__).parent / "samples" / "lessons-v1.sql"
+    with closing(sqlite3.connect(tmp_path / FILE_NAME)) as old:
+        old.executescript(sample.read_text())
+    assert LESSONS.version == 1, "a new version needs a sample of its own, and this test both"
+    assert lessons(tmp_path / FILE_NAME, limit=9) == [
+        Lesson(
+            1_800_000_000.5,
+            "bob@example.org",
+            "spam",
+            "",
+            "<1@sender.example>",
+            b"\x01\x02",
+            Outcome.FAILED,
+            "no answer in time",
+        )
+    ]
+
+
 def test_a_file_that_cannot_be_used_is_a_store_error(tmp_path: Path) -> None:
     kept = journal(tmp_path)
     kept.begin(lesson(), per_hour=9)
     kept.close()
     path = tmp_path / FILE_NAME
-    with sqlite3.connect(path) as connection:
+    with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("UPDATE lesson SET outcome = 'eaten'")
-    connection.close()
     with pytest.raises(StoreError, match="eaten"):
         lessons(path, limit=9)
     path.write_bytes(b"no database" * 1000)
