@@ -1,6 +1,5 @@
 """The health board: what children tell is added up, and budgets are watched."""
 
-import json
 from typing import Any
 
 import pytest
@@ -9,20 +8,7 @@ from earmark.clients.health import Health
 from earmark.core.canaries import Condition, State
 from earmark.log import Log
 from earmark.service.board import Board, portions
-
-
-class Lines:
-    """A log's stream that keeps the events."""
-
-    def __init__(self) -> None:
-        self.events: list[dict[str, Any]] = []
-
-    def write(self, data: bytes) -> int:
-        self.events += [json.loads(line) for line in data.splitlines()]
-        return len(data)
-
-    def flush(self) -> None:
-        return
+from fakes.events import Lines
 
 
 @pytest.fixture

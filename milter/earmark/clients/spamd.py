@@ -5,7 +5,7 @@ import re
 import socket
 import struct
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Literal, NamedTuple
 
@@ -65,6 +65,10 @@ class Spamd:
             task.cancel()
         for scan in list(self._open):
             self._finish(scan, self._unscanned("closed"))
+
+    def counts(self) -> Mapping[str, float]:
+        """Return what has been scanned and what has not; see `Upstream.counts`."""
+        return self._upstream.counts()
 
     def ask(self, question: SpamScan | Scanner, deliver: Deliver) -> None:
         """Begin to answer; `deliver` is called once, perhaps at once."""

@@ -58,6 +58,8 @@ class Bundle:
     """Seconds."""
     history_days: int
     history_megabytes: int
+    scanners: tuple[str, ...] = ()
+    """The content scanners that it has endpoints for."""
     shadow: ShadowFiles | None = None
     health: Health = field(default_factory=lambda: Health(()))
     """Of the lists that this generation asks; shared with its children."""
@@ -105,6 +107,7 @@ class Examination:
         return Bundle(
             files=_decoded(found.pop("files")),
             listen=tuple(found.pop("listen")),
+            scanners=tuple(found.pop("scanners")),
             shadow=ShadowFiles(shadow["directory"], shadow["id"], _decoded(shadow["files"])) if shadow else None,
             health=health,
             **found,
@@ -170,6 +173,7 @@ def _read_and_compile(sources: Sources) -> dict[str, Any]:
         "drain": server.drain,
         "history_days": server.history.days,
         "history_megabytes": server.history.megabytes,
+        "scanners": sorted(server.site.scanners),
         "lists": sorted(lists_of(generation, shadow)),
         "shadow": shadow and {"directory": shadow_directory, "id": shadow.id, "files": _encoded(shadow.files)},
     }

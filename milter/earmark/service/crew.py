@@ -18,6 +18,7 @@ from earmark.service.board import Board
 from earmark.service.bundle import Bundle
 from earmark.service.channel import Channel, Message
 from earmark.service.process import kill
+from earmark.service.scanner_board import ScannerBoard
 
 HEARTBEAT = 1.0
 """Seconds between two signs of life."""
@@ -93,6 +94,7 @@ class Crew:
         self.retired: Counter[str] = Counter()
         """What children that are gone had counted, and "worker_ended" for those that were not asked to go."""
         self.board = Board(log)
+        self.scanners = ScannerBoard(log)
         self.leaving = False
         self._candidate: Bundle | None = None
         self._decided: Callable[[str], object] = str
@@ -163,10 +165,13 @@ class Crew:
                 self._became_ready(child)
 
     def _post(self, child: Child, message: Message) -> None:
-        """Put on the board what a child says of the lists. A watcher of another generation knows other ones."""
+        """Put on the boards what a child says. A watcher of another generation knows other lists and scanners."""
         self.board.hear_counts(child.pid, message.get("zones", {}))
+        self.scanners.hear(child.pid, message.get("scanners", {}))
         if child.bundle is self.bundle:
             self.board.hear_lines(child.pid, message.get("lists", {}))
+            if "signatures" in message:
+                self.scanners.hear_signatures(message["signatures"])
 
     def _became_ready(self, child: Child) -> None:
         child.state = State.READY
@@ -188,6 +193,7 @@ class Crew:
         self._hear_out(child)
         del self.children[pid]
         self.board.forget(pid)
+        self.scanners.forget(pid)
         self.retired.update(child.counters)
         now = time.monotonic()
         asked = child.state is State.DRAINING

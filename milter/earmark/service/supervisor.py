@@ -260,6 +260,7 @@ class Supervisor:
             "listening": list(crew.bundle.listen) if self._listeners else [],
             "reload": {"at": last.at, "generation": last.generation, "problems": list(last.problems)},
             "children": [_child_status(child, now) for child in crew.children.values()],
+            "scanners": crew.scanners.report(crew.bundle.scanners),
             "counters": dict(sorted(self._counters().items())),
         }
 

@@ -1,6 +1,7 @@
 """The watcher: the one child that does what must happen once on a machine.
 
-It asks the canaries of all lists, keeps the history small, and the quarantine in order.
+It asks the canaries of all lists and the age of ClamAV's signatures, keeps the history small, and the quarantine in
+order.
 """
 
 import asyncio
@@ -17,6 +18,7 @@ from earmark.service.channel import Channel
 from earmark.service.crew import HEARTBEAT
 from earmark.service.lists import keys_of, lists_of
 from earmark.service.output import standard_log
+from earmark.service.signatures import Signatures
 from earmark.stores.history import FILE_NAME
 from earmark.stores.prune import prune
 from earmark.stores.quarantine import DIRECTORY
@@ -42,19 +44,22 @@ def run(bundle: Bundle, state: Path, channel: Channel) -> int:
     rounds = CanaryRounds(lists_of(generation, shadow), resolvers, bundle.health, log, keys=keys)
     counters = {"pruned": 0, "quarantine_expired": 0}
     threading.Thread(target=_prune_forever, args=(bundle, state, log, counters), daemon=True).start()
-    asyncio.run(_watch(rounds, channel, counters))
+    signatures = Signatures(generation.server.clamd.endpoints)
+    asyncio.run(_watch(rounds, signatures, channel, counters))
     return 0
 
 
-async def _watch(rounds: CanaryRounds, channel: Channel, counters: dict[str, int]) -> None:
-    """Tell how the lists fare until something is said to us. A fault of ours ends the process: there is another one."""
+async def _watch(rounds: CanaryRounds, signatures: Signatures, channel: Channel, counters: dict[str, int]) -> None:
+    """Tell what is found until something is said to us. A fault of ours ends the process: there is another one."""
     told = asyncio.Event()
     asyncio.get_running_loop().add_reader(channel.fileno(), told.set)
-    tasks: list[asyncio.Task[Any]] = [asyncio.create_task(rounds.run()), asyncio.create_task(told.wait())]
+    tasks: list[asyncio.Task[Any]] = [
+        asyncio.create_task(work) for work in (rounds.run(), signatures.watch(), told.wait())
+    ]
     done: set[asyncio.Task[Any]] = set()
     while not done:
         for lines in portions({name: line.told() for name, line in rounds.lines.items()}):
-            channel.send({"sessions": 0, "counters": counters, "lists": lines})
+            channel.send({"sessions": 0, "counters": counters, "lists": lines, "signatures": signatures.issued})
         done, _ = await asyncio.wait(tasks, timeout=HEARTBEAT, return_when=asyncio.FIRST_COMPLETED)
     for task in tasks:
         task.cancel()

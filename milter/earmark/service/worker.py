@@ -28,6 +28,7 @@ from earmark.service.channel import Channel
 from earmark.service.crew import HEARTBEAT
 from earmark.service.lists import keys_of, lists_of
 from earmark.service.output import standard_log
+from earmark.service.scanner_lines import scanner_lines
 from earmark.stores import access_file
 from earmark.stores.access import AccessLists
 from earmark.stores.history import FILE_NAME, History
@@ -168,8 +169,9 @@ class Worker:
         self._reported = time.monotonic()
         self.counters["history_dropped"] = self._history.dropped
         self.counters["log_failed"] = self._log.failed
+        told = {"sessions": self._front.sessions, "counters": self.counters, "scanners": scanner_lines(self._scanners)}
         for counts in portions(self._zones.counts()):
-            self._channel.send({"sessions": self._front.sessions, "counters": self.counters, "zones": counts})
+            self._channel.send({**told, "zones": counts})
 
     def _hear(self) -> None:
         """Do what the supervisor says. Should it be gone, the kernel has killed us already."""
