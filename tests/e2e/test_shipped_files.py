@@ -24,11 +24,14 @@ def test_unbound_takes_the_resolver_lines() -> None:
     told_by("unbound-checkconf", DEPLOY / "unbound" / "earmark.conf")
 
 
-def test_default_action_accept_costs_what_the_milter_lines_say(lab: Lab) -> None:
-    assert smtp.send(lab.postfix.accepting, CLEAN, SENDER, ["bob@lab.test"], FORGED).queue_id
+@pytest.mark.parametrize(
+    ("forged", "folder"), [(FORGED, "INBOX"), (b"X-Earmark: v=1; id=0123456789AB\n" + FORGED, "Junk")]
+)
+def test_default_action_accept_costs_what_the_milter_lines_say(lab: Lab, forged: bytes, folder: str) -> None:
+    assert smtp.send(lab.postfix.accepting, CLEAN, SENDER, ["bob@lab.test"], forged).queue_id
     copy = lab.delivery("bob@lab.test")
-    assert copy.message == FORGED
-    assert copy.folder == "Junk"
+    assert copy.message == forged
+    assert copy.folder == folder
 
 
 def test_default_action_quarantine_holds_the_mail_as_the_milter_lines_say(lab: Lab) -> None:
