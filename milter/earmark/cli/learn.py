@@ -52,7 +52,7 @@ def learn(
     journal: JournalOption = None,
     config: ConfigOption = None,
 ) -> None:
-    """Teach SpamAssassin that the message on standard input is spam or ham. Exit status 1 when it could not be taught."""
+    """Teach SpamAssassin that the message on standard input is spam or ham. Exit status 1 when it cannot be taught."""
     from earmark.config import ConfigError, find_directory, load_server
 
     try:
