@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from e2e_lab import lab as laboratory
+from e2e_lab import real_mails
 from e2e_lab.lab import Lab
+from e2e_lab.spamd import Spamd
 
 _LOGGED_AT_MOST = 6_000
 _running = pytest.StashKey[Lab]()
@@ -45,3 +47,10 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 def own_mails() -> dict[str, bytes]:
     """The mails of mails/, by name. Lines end in LF there, and in CR LF on the wire."""
     return {file.stem: file.read_bytes() for file in sorted(Path(__file__).parent.joinpath("mails").glob("*.eml"))}
+
+
+@pytest.fixture(scope="session")
+def local_spamd() -> Iterator[Spamd]:
+    """A spamd that asks nobody."""
+    with real_mails.local_spamd() as spamd:
+        yield spamd

@@ -9,7 +9,7 @@ import pytest
 
 from e2e_lab import spamd as laboratory
 from e2e_lab.home_users import Shape, listed_everywhere, shapes
-from e2e_lab.in_process import Handled, Mail, earmark, generation
+from e2e_lab.in_process import Handled, Mail, earmark, generation, on_the_wire
 from e2e_lab.spamd import Spamd
 from e2e_lab.stub_dns import StubDns
 from earmark.clients.offline import ZoneFile
@@ -56,12 +56,12 @@ def spamd() -> Iterator[Spamd]:
 
 
 def handed_over(shape: Shape) -> Mail:
-    return Mail(shape.client, shape.name, shape.sender, shape.message, AT)
+    return Mail(shape.client, shape.name, shape.sender, on_the_wire(shape.message), AT)
 
 
 def content(shape: Shape, more: bytes) -> Mail:
     """The same with a line of content that the lab has a score for."""
-    return handed_over(shape)._replace(message=shape.message + more + b"\n")
+    return handed_over(shape._replace(message=shape.message + more + b"\n"))
 
 
 async def handle(

@@ -5,15 +5,15 @@ import asyncio
 import pytest
 
 from e2e_lab import spamd as laboratory
-from e2e_lab.real_mails import TABLE, Row, document, local_spamd, rows, version
+from e2e_lab.real_mails import TABLE, Row, document, rows, version
+from e2e_lab.spamd import Spamd
 
 pytestmark = pytest.mark.skipif(bool(laboratory.missing()), reason=laboratory.missing())
 
 
 @pytest.fixture(scope="module")
-def measured() -> list[Row]:
-    with local_spamd() as spamd:
-        return asyncio.run(rows(spamd))
+def measured(local_spamd: Spamd) -> list[Row]:
+    return asyncio.run(rows(local_spamd))
 
 
 def test_score_and_folder_are_what_spamd_alone_says_and_our_findings(measured: list[Row]) -> None:

@@ -11,6 +11,7 @@ from earmark.clients.zones import Zones
 from earmark.config import Generation, shipped
 from earmark.config.files import read_files
 from earmark.config.generation import DEFAULT, DOMAINS, SERVER, compile_generation
+from earmark.content import Content
 from earmark.core.evidence import ReverseName, Status
 from earmark.core.mail import Client, Header, parse_path
 from earmark.core.own_received import own_received
@@ -34,14 +35,14 @@ class Mail(NamedTuple):
     helo: str
     sender: str
     message: bytes
-    """Lines may end in LF."""
+    """As it is on the wire: see `on_the_wire`."""
     at: float
     """When, in seconds since the epoch."""
 
-    @property
-    def on_the_wire(self) -> bytes:
-        """The message with lines that end in CRLF, without the first line of an mbox."""
-        return without_fields(self.message, lambda _: False)
+
+def on_the_wire(message: bytes) -> bytes:
+    """Return a message out of a file with lines that end in CRLF, without the first line of an mbox."""
+    return without_fields(message, lambda _: False)
 
 
 class Handled(NamedTuple):
@@ -88,11 +89,12 @@ class Earmark:
         session.mail(sender)
         await rcpt(session, recipient)
         session.queue_id, id_ = QUEUE_ID, session.id
-        fields, body = split_header(mail.on_the_wire)
-        await end_of_message(session, list(map(Header._make, fields)), mail.on_the_wire[body:])
+        fields, begin = split_header(mail.message)
+        headers, body = list(map(Header._make, fields)), mail.message[begin:]
+        await end_of_message(session, headers, body)
         session.close()
         judged = next(judged for judged in self._judged if judged.id == id_)
-        return Handled(judged, _ours(judged) + mail.on_the_wire)
+        return Handled(judged, _ours(judged) + Content(headers).header() + body)
 
     async def handle_all(self, mails: Iterable[Mail]) -> list[Handled]:
         """Play many, as many at once as spamd has children."""

@@ -16,7 +16,7 @@ from datetime import UTC
 from pathlib import Path
 from typing import NamedTuple
 
-from e2e_lab.in_process import AT_ONCE, Mail, earmark, generation
+from e2e_lab.in_process import AT_ONCE, Mail, earmark, generation, on_the_wire
 from e2e_lab.processes import told_by
 from e2e_lab.spamd import Spamd
 from earmark.clients.offline import ZoneFile
@@ -79,7 +79,9 @@ def _handed_over(message: bytes) -> Mail:
     values = [(name.lower(), value.decode("latin-1")) for name, value in fields]
     paths = [value.strip().strip("<>") for name, value in values if name == b"return-path"]
     dates = [_time(value) for name, value in values if name in (b"date", b"delivery-date")]
-    mail = ANYBODY._replace(message=message, sender=next(iter(paths), ""), at=next(filter(None, dates), 0.0))
+    mail = ANYBODY._replace(
+        message=on_the_wire(message), sender=next(iter(paths), ""), at=next(filter(None, dates), 0.0)
+    )
     for value in (value for name, value in values if name == b"received"):
         line = read_line(value.encode("latin-1"))
         if line.address and ipaddress.ip_address(line.address).is_global:
