@@ -3,7 +3,7 @@
 import asyncio
 import os
 import tempfile
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from typing import BinaryIO
 
 from earmark.core.mail import Header
@@ -112,7 +112,7 @@ class Content:
             yield self.header()
             yield from self.body()
 
-    async def follow(self) -> AsyncIterator[bytes]:
+    async def follow(self) -> AsyncGenerator[bytes, None]:
         """Return the message as `chunks` does while it still comes in, up to its end or to where `why` is set."""
         if not self.why:
             yield self.header()

@@ -1,6 +1,7 @@
 """A scanner whose every word is written beforehand: it can answer, cut, reset or say nothing."""
 
 import asyncio
+import select
 import socket
 import struct
 from collections.abc import AsyncIterator, Iterable
@@ -8,9 +9,14 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from earmark.clients.limits import Endpoint
+from fakes.waiting import until
 
 HANG = b"<hang>"
 """In place of an answer: the request is read, and nothing is said."""
+MUTE = b"<mute>"
+"""In place of an answer: as HANG, but until the connection is reset; to those who close their half of it first."""
+STALL = b"<stall>"
+"""In place of an answer: what comes is not even read."""
 RESET = b"<reset>"
 """In place of an answer: the connection is reset once the first bytes have come."""
 CUT = b"<cut>"
@@ -26,6 +32,8 @@ class ScriptedScanner:
     def __init__(self, says: bytes, until: bytes) -> None:
         self.says = says
         self.until = until
+        self.drip = 0.0
+        """Seconds before each byte of an answer, where that is not 0."""
         self.requests: list[bytearray] = []
         """All but pings, as they came; the last one may be coming still."""
         self.pings = 0
@@ -33,6 +41,7 @@ class ScriptedScanner:
         """Open now."""
         self.most_connections = 0
         self._server: asyncio.Server | None = None
+        self._stopped = asyncio.Event()
         self._path = ""
         self._port = 0
         self._writers: set[asyncio.StreamWriter] = set()
@@ -43,6 +52,7 @@ class ScriptedScanner:
 
     async def start(self, path: Path | None = None) -> None:
         """Listen where it listened before, or on `path`, or on a port of 127.0.0.1."""
+        self._stopped.clear()
         if path or self._path:
             self._path = str(path or self._path)
             self._server = await asyncio.start_unix_server(self._serve, self._path)
@@ -53,6 +63,7 @@ class ScriptedScanner:
     async def stop(self) -> None:
         """Close everything; a unix socket's file stays, as after a crash."""
         if self._server is not None:
+            self._stopped.set()
             self._server.close()
             for writer in self._writers:
                 writer.transport.abort()
@@ -82,18 +93,31 @@ class ScriptedScanner:
         else:
             self.requests.append(request)
             said = self.says
+            if said == STALL:
+                await self._stopped.wait()
+                return
             while not said.endswith(CUT) and not request.endswith(self.until):
                 more = await reader.read(65536)
                 if not more:
                     return
                 request += more
-        if self.says != HANG:
-            writer.write(said.removesuffix(CUT))
-            await writer.drain()
+        if said not in {HANG, MUTE}:
+            await self._say(writer, said.removesuffix(CUT))
             if said.endswith(CUT):
                 return
             writer.write_eof()
-        await reader.read()  # until the other side has had enough
+        await reader.read()  # until the other side has had enough, or has said all that it has to say
+        if self.says == HANG and b"SPAMC/" in request[:40]:
+            hang_up = select.poll()
+            hang_up.register(writer.get_extra_info("socket").fileno(), 0)
+            await until(lambda: self._stopped.is_set() or bool(hang_up.poll(0)), 60)
+
+    async def _say(self, writer: asyncio.StreamWriter, said: bytes) -> None:
+        step = 1 if self.drip else max(len(said), 1)
+        for at in range(0, len(said), step):
+            await asyncio.sleep(self.drip)
+            writer.write(said[at : at + step])
+            await writer.drain()
 
 
 def _reset_on_close(writer: asyncio.StreamWriter) -> None:

@@ -180,7 +180,7 @@ async def test_what_is_under_way_at_a_server_that_turns_out_to_be_down_is_broken
         await until(lambda: len(servers[0].requests) == 3)
         servers[0].says = RESET
         await fails(upstream)
-        await asyncio.gather(*waiting)
+        await until(lambda: all(task.done() for task in waiting))
 
 
 async def test_who_comes_while_a_server_is_in_doubt_waits_for_what_it_says() -> None:

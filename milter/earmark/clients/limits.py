@@ -144,12 +144,16 @@ class Upstream:
         try:
             answer = await self._within(_now() + self._deadline, talk)
         except UnansweredError as error:
-            if not error.limit:
-                error.since = self._note_failure(key)
-            raise
+            raise self.unanswered(error, key) from error.__cause__
         self._counts["scans"] += 1
         self._failed.pop(key, None)
         return answer
+
+    def unanswered(self, error: UnansweredError, key: str) -> UnansweredError:
+        """Count a request that was not answered, or not even made, and say since when; return its error."""
+        if not error.limit:
+            error.since = self._note_failure(key)
+        return error
 
     def close(self) -> None:
         """Ask no server any more whether it lives. Requests under way are for those to cancel who made them."""
