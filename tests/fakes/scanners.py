@@ -13,8 +13,6 @@ from fakes.waiting import until
 
 HANG = b"<hang>"
 """In place of an answer: the request is read, and nothing is said."""
-MUTE = b"<mute>"
-"""In place of an answer: as HANG, but until the connection is reset; to those who close their half of it first."""
 STALL = b"<stall>"
 """In place of an answer: what comes is not even read."""
 RESET = b"<reset>"
@@ -101,7 +99,7 @@ class ScriptedScanner:
                 if not more:
                     return
                 request += more
-        if said not in {HANG, MUTE}:
+        if self.says != HANG:
             await self._say(writer, said.removesuffix(CUT))
             if said.endswith(CUT):
                 return

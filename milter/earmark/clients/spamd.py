@@ -127,6 +127,7 @@ class Spamd:
 
 
 async def _ping(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    _end_by_reset(writer)
     writer.write(wire.PING)
     wire.decode_pong(await _reply(reader))
 
