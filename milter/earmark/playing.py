@@ -21,7 +21,7 @@ from earmark.engine import Engine, Session
 from earmark.log import Log
 from earmark.stores.access import AccessLists
 from earmark.stores.access_file import FILE_NAME
-from earmark.world import Scanners, world_over
+from earmark.world import Readers, world_over
 
 if TYPE_CHECKING:
     from earmark.core.record import Judged
@@ -73,7 +73,7 @@ class Player:
         generation: Generation,
         lookups: Lookups,
         access: AccessLists | None = None,
-        scanners: Scanners = (None, None),
+        scanners: Readers = (None, None),
     ) -> None:
         """Without `access`, the allow and deny lists are empty. A scanner that is not given leaves mail unscanned."""
         self.judged: list[Judged] = []

@@ -68,6 +68,10 @@ class Reader(Client, Protocol):
         """Stop working."""
 
 
+Readers = tuple[Reader | None, Reader | None]
+"""As `Scanners`, whoever answers."""
+
+
 class World:
     """All that can be asked."""
 
@@ -160,7 +164,7 @@ def world_over(
     *,
     state: State | None = None,
     access: AccessLists | None = None,
-    scanners: Scanners | None = None,
+    scanners: Readers | None = None,
     quarantine: Keeper | None = None,
 ) -> World:
     """Return the world that is seen through these look-ups. To be made inside the event loop."""

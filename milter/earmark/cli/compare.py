@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from earmark.core.comparison import Comparison, Difference, Domain, FindingChange
 
 SCHEMA = 1
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _DIFFERENT, _TROUBLE = 1, 2
 """Exit statuses, as diff(1) has them."""
 
@@ -44,10 +43,11 @@ def compare(
     import json
     import time
 
+    from earmark.cli.span import seconds
     from earmark.stores.sqlite import StoreError
 
     try:
-        began = time.time() - _seconds(since)
+        began = time.time() - seconds(since)
         compared = _compared(began, domain, examples, history, config)
     except (StoreError, ValueError) as error:
         print(error, file=sys.stderr)
@@ -61,13 +61,6 @@ def compare(
     else:
         print("\n".join(_lines(compared, since)))
     raise typer.Exit(_DIFFERENT if compared.differs else 0)
-
-
-def _seconds(span: str) -> float:
-    number, unit = span[:-1], span[-1:]
-    if not (number.isascii() and number.isdigit() and len(number) < 7 and unit in _UNITS):
-        raise ValueError(f"--since {span}: not a span of time such as 30m, 24h or 7d")
-    return float(int(number) * _UNITS[unit])
 
 
 def _compared(began: float, domain: str, examples: int, history: Path | None, config: Path | None) -> "Comparison":

@@ -42,6 +42,10 @@ class PolicyTest:
     message: str
     dns: tuple[str, ...]
     """Lines as `clients.offline.ZoneFile` reads them. A name that is not among them does not exist."""
+    virus: str
+    """What ClamAV finds; "" for nothing."""
+    spam: Points
+    """What SpamAssassin gives, at both looks."""
     action: str
     findings: tuple[str, ...] | None
     """The names of all findings; None where it does not matter which."""
@@ -73,6 +77,8 @@ def tests_of(text: PolicyText, mode: Mode) -> Iterator[PolicyTest]:
             received=tuple(table.received),
             message=table.message,
             dns=tuple(table.dns),
+            virus=table.virus,
+            spam=table.spam,
             action=table.action,
             findings=None if table.findings is None else tuple(table.findings),
             refuse_score=table.refuse_score,

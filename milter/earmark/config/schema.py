@@ -14,7 +14,7 @@ from earmark.config.document import Document
 from earmark.config.knobs import HEAVIEST, HIGHEST, SECTIONS, Kind, Knob, knobs_of
 from earmark.config.problems import Problem, did_you_mean, quoted
 from earmark.core.checks import Check
-from earmark.core.evidence import Points
+from earmark.core.evidence import NO_POINTS, Points
 from earmark.core.policy import AfterData, Mode, OnError
 from earmark.core.zones import ZoneKind
 
@@ -211,7 +211,9 @@ class PolicyTestTable(Table):
     received: list[str] = []
     message: str = ""
     dns: list[str] = []
-    action: Literal["accept", "mark", "defer", "reject"]
+    virus: Line = ""
+    spam: Annotated[Points, PlainValidator(values.points(range(-HIGHEST, HIGHEST + 1)))] = NO_POINTS
+    action: Literal["accept", "mark", "quarantine", "defer", "reject"]
     findings: list[Symbol] | None = None
     refuse_score: Annotated[Points, PlainValidator(values.points(range(-HIGHEST, HIGHEST + 1)))] | None = None
 

@@ -5,7 +5,7 @@ before, and this machine's mode is put aside (docs/policy-tests.md).
 """
 
 import asyncio
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -16,10 +16,12 @@ from earmark.config.files import in_directory, load_shadow
 from earmark.config.generation import DEFAULT
 from earmark.config.policy_tests import PolicyTest
 from earmark.config.problems import did_you_mean, quoted
-from earmark.core.evidence import points_text, question_text
+from earmark.content import Content
+from earmark.core.evidence import Fact, Question, Scanner, Status, points_text, question_text
 from earmark.core.mail import Address, Header, parse_path
 from earmark.core.policy import Policy, PolicySet
 from earmark.core.record import Judged
+from earmark.core.spam_score import SpamScore, spam_score_data
 from earmark.core.verdict import Outcome
 from earmark.playing import Player, play_message
 from earmark.wire.message import body_lines, split_header
@@ -79,10 +81,37 @@ async def _failure(test: PolicyTest, generation: Generation) -> Problem | None:
     answers = _answers(test)
     if isinstance(answers, Problem):
         return answers
-    alone = PolicySet(replace(policy, mode=test.mode), {}, policies.site)
-    async with Player(replace(generation, policies=alone), answers) as player:
+    site = policies.site._replace(scanners=frozenset({"clamav", "spamassassin"}))
+    alone = PolicySet(replace(policy, mode=test.mode), {}, site)
+    async with Player(replace(generation, policies=alone), answers, scanners=_scanners(test)) as player:
         judged = await _play(test, player, recipient)
     return _difference(test, *judged.recipients[0][1:])
+
+
+class _Scanner:
+    """In place of a content scanner: it says of each message what the test says."""
+
+    def __init__(self, fact: Fact) -> None:
+        self._fact = fact
+
+    def ask(self, question: Question, deliver: Callable[[Question, Fact], None]) -> None:
+        """Answer at once."""
+        deliver(question, Fact(Status.PASS, source="test") if isinstance(question, Scanner) else self._fact)
+
+    def hold(self, content_id: str, content: Content) -> None:
+        """Leave the message alone."""
+
+    def drop(self, content_id: str) -> None:
+        """Do nothing."""
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+def _scanners(test: PolicyTest) -> tuple[_Scanner, _Scanner]:
+    virus = Fact(Status.FAIL, (test.virus,), source="test") if test.virus else Fact(Status.NONE, source="test")
+    score = SpamScore(test.spam, test.client, (("TEST", points_text(test.spam)),) if test.spam else ())
+    return _Scanner(virus), _Scanner(Fact(Status.PASS, spam_score_data(score), source="test"))
 
 
 def _answers(test: PolicyTest) -> ZoneFile | Problem:
