@@ -1,16 +1,26 @@
 """Home users whose every hop is listed, through the whole earmark and a real spamd: marked, never refused."""
 
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import ExitStack
+from email.utils import formatdate
 from pathlib import Path
 
 import pytest
 
+from e2e_lab import lab, smtp
 from e2e_lab import spamd as laboratory
+from e2e_lab.dovecot import Dovecot
 from e2e_lab.home_users import Shape, listed_everywhere, shapes
 from e2e_lab.in_process import Handled, Mail, earmark, generation, on_the_wire
+from e2e_lab.postfix import Postfix
+from e2e_lab.processes import wait_until
+from e2e_lab.service import Service
+from e2e_lab.smtp import Peer
 from e2e_lab.spamd import Spamd
+from e2e_lab.store import read_store
 from e2e_lab.stub_dns import StubDns
 from earmark.clients.offline import ZoneFile
 from earmark.clients.spamd import Spamd as SpamdClient
@@ -22,6 +32,7 @@ from earmark.world import Deliver
 SHAPES = shapes()
 HOME = next(shape for shape in SHAPES if shape.label == "postfix-smarthost")
 ZONE = listed_everywhere(SHAPES)
+THROUGH_POSTFIX = ("exim-smarthost", "ipv6-phone", "mailing-list", "webmail-zimbra")
 AT = 1795344000.0  # 22 November 2026, 10:40 UTC: minutes or hours after all of them were written
 THRESHOLD = 500
 OPT_IN = "[content]\nspam_reject_score = 5.00"
@@ -39,20 +50,55 @@ class SeesOnePathOnly(SpamdClient):
 
 
 @pytest.fixture(scope="module")
-def spamd() -> Iterator[Spamd]:
-    """A spamd for whom every address is listed but those that hand over."""
+def top() -> Iterator[Path]:
+    """A directory to which the servers' own accounts can walk."""
     top = Path(tempfile.mkdtemp(prefix="earmark-e2e-", dir="/tmp"))
     top.chmod(0o755)
+    yield top
+    shutil.rmtree(top)
+
+
+@pytest.fixture(scope="module")
+def dns(top: Path) -> Iterator[StubDns]:
+    """DNS for which every address is listed but those that hand over."""
     dns = StubDns(top / "dns", ZONE)
-    spamd = Spamd(top / "spamd", resolver=dns.port)
     try:
         dns.wait_ready()
+        yield dns
+    finally:
+        dns.stop()
+
+
+@pytest.fixture(scope="module")
+def spamd(top: Path, dns: StubDns) -> Iterator[Spamd]:
+    """A spamd that asks it."""
+    spamd = Spamd(top / "spamd", resolver=dns.port)
+    try:
         spamd.wait_ready()
         yield spamd
     finally:
         spamd.stop()
-        dns.stop()
-        shutil.rmtree(top)
+
+
+@pytest.fixture
+def postfix(top: Path, dns: StubDns, spamd: Spamd) -> Iterator[Postfix]:
+    """Postfix with earmark before it and Dovecot behind it, for a domain that has opted in."""
+    if lab.missing():
+        pytest.skip(lab.missing())
+    with ExitStack() as started:
+        dovecot = Dovecot(top / "dovecot", top / "store")
+        started.callback(dovecot.stop)
+        service = Service(top / "earmark", dns.port, f'\n[spamd]\nendpoints = ["{spamd.endpoint}"]\n')
+        started.callback(service.stop)
+        postfix = Postfix(
+            top / "postfix", milter=service.port, lmtp=dovecot.port, store=top / "store", domains="home.test"
+        )
+        started.callback(postfix.stop)
+        service.write_domain("home", f'domains = ["home.test"]\n{OPT_IN}\n')
+        for server in (dovecot, service, postfix):
+            server.wait_ready()
+        assert service.run("reload").returncode == 0
+        yield postfix
 
 
 def handed_over(shape: Shape) -> Mail:
@@ -128,3 +174,28 @@ async def test_no_message_that_forges_a_path_is_refused_for_it(spamd: Spamd) -> 
     (handled,) = await handle(spamd, handed_over(HOME._replace(message=victim + field + rest)))
     assert (handled.refused, handled.judged.action) == ("", Action.MARK)
     assert spamd.scan(handled.scanned).score >= THRESHOLD
+
+
+def dated_now(shape: Shape) -> Shape:
+    """Return it as if written now, since Postfix has no other time: a mail that is days old is another one."""
+    date = f"Date: {formatdate()}".encode()
+    return shape._replace(message=re.sub(rb"^Date: .*$", date, shape.message, count=1, flags=re.MULTILINE))
+
+
+def test_through_postfix_they_land_in_junk_and_what_is_spam_by_itself_is_refused(postfix: Postfix, top: Path) -> None:
+    chosen = [dated_now(shape) for shape in SHAPES if shape.label in THROUGH_POSTFIX]
+    for shape in chosen:
+        peer = Peer(shape.client, shape.name, shape.name)
+        sent = smtp.send(postfix.smtp, peer, shape.sender, [f"{shape.label}@home.test"], shape.message)
+        assert sent.queue_id, (shape.label, sent)
+        spam = smtp.send(postfix.smtp, peer, shape.sender, ["spam@home.test"], shape.message + HIGH + b"\n")
+        assert spam.final is not None
+        assert spam.final.code == 550, (shape.label, spam)
+    wait_until(lambda: not postfix.queued(), "Postfix has delivered all that it took")
+    stored = {copy.recipient: copy for copy in read_store(top / "store")}
+    assert set(stored) == {f"{shape.label}@home.test" for shape in chosen}
+    for shape in chosen:
+        copy = stored[f"{shape.label}@home.test"]
+        assert copy.folder == "Junk"
+        assert copy.values("X-Spam-Flag") == ["YES"]
+        assert "SPAMASSASSIN" in copy.values("X-Spam-Status")[0]

@@ -128,8 +128,8 @@ DOMAINS = {
 }
 
 
-def write_configuration(directory: Path, *, milter: int, resolver: int, state: Path) -> None:
-    """Write a whole configuration directory."""
+def write_configuration(directory: Path, *, milter: int, resolver: int, state: Path, more: str = "") -> None:
+    """Write a whole configuration directory; `more` are further lines of server.toml."""
     shutil.copytree(ROOT / "policies", directory / "policies", ignore=shutil.ignore_patterns("domains", "server.toml"))
     shutil.copytree(ROOT / "rules", directory / "rules")
     (directory / "rules" / "lab.toml").write_text(ZONES)
@@ -142,7 +142,7 @@ def write_configuration(directory: Path, *, milter: int, resolver: int, state: P
         own_network=OWN_NETWORK,
         own_relay=OWN_RELAY,
     )
-    (directory / "policies" / "server.toml").write_text(server)
+    (directory / "policies" / "server.toml").write_text(server + more)
     (directory / "policies" / "domains").mkdir()
     for number, (domain, (differs, zone)) in enumerate(DOMAINS.items()):
         policy = f'domains = ["{domain}"]\n{differs}\n{LISTS.format(zone=zone)}'

@@ -28,7 +28,8 @@ class Usage(NamedTuple):
 class Service:
     """One supervisor and its workers, answering on `port`."""
 
-    def __init__(self, top: Path, resolver: int) -> None:
+    def __init__(self, top: Path, resolver: int, more: str = "") -> None:
+        """Start it; `more` are further lines of its server.toml."""
         self.port = free_port()
         self.configuration = top / "configuration"
         self.state = top / "state"
@@ -36,7 +37,7 @@ class Service:
         self.state.mkdir(parents=True)
         if os.geteuid() == 0:
             shutil.chown(self.state, service_account())
-        write_configuration(self.configuration, milter=self.port, resolver=resolver, state=self.state)
+        write_configuration(self.configuration, milter=self.port, resolver=resolver, state=self.state, more=more)
         self._environment = {"EARMARK_CONFIG": str(self.configuration)}
         self._process: Process
         self.start()
