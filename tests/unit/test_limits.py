@@ -191,6 +191,14 @@ async def test_who_comes_while_a_server_is_in_doubt_waits_for_what_it_says() -> 
         assert servers[0].pings == 1
 
 
+async def test_a_server_that_does_not_answer_the_ping_gets_no_request() -> None:
+    async with scanners([CUT], END) as servers, upstream_of(servers, deadline=60) as upstream:
+        await fails(upstream)
+        servers[0].says = HANG
+        await fails(upstream)
+        assert (len(servers[0].requests), servers[0].pings) == (1, 1)
+
+
 async def test_how_long_a_request_has_been_failing_is_remembered_by_its_key() -> None:
     async with scanners([CUT], END) as servers, upstream_of(servers) as upstream:
         first = await fails(upstream, "deadly")

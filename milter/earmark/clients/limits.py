@@ -161,8 +161,6 @@ class Upstream:
             server.close()
 
     async def _within(self, end: float, talk: Talk[T]) -> tuple[T, Endpoint]:
-        if self._outage() is not None:
-            raise self._nobody()
         try:
             async with asyncio.timeout_at(end):
                 await self._slots.acquire()
@@ -176,7 +174,7 @@ class Upstream:
     async def _with_retry(self, end: float, talk: Talk[T]) -> tuple[T, Endpoint]:
         server = await self._choose(end)
         if server is None:
-            raise self._nobody()
+            raise UnansweredError("; ".join(f"{server.endpoint}: {server.why}" for server in self._servers))
         others = any(other.answers for other in self._servers if other is not server)
         try:  # a server that hangs leaves time for another one
             return await server.talk(talk, (_now() + end) / 2 if others else end), server.endpoint
@@ -201,9 +199,6 @@ class Upstream:
             if await server.lives(end):
                 return server
         return None
-
-    def _nobody(self) -> UnansweredError:
-        return UnansweredError("; ".join(f"{server.endpoint}: {server.why}" for server in self._servers))
 
     def _outage(self) -> float | None:
         """Return the loop's time since when all servers have been down; None where one is not."""
