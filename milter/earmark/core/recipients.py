@@ -70,6 +70,11 @@ def separated(outcome: Outcome, policy: Policy, before: Sequence[Recipient], ver
     return outcome._replace(action=Action.DEFER, would=Action.DEFER, reply=reply)
 
 
+def taken(outcome: Outcome) -> Outcome:
+    """Return an outcome at RCPT for a recipient who had been taken before it was known: it can only mark."""
+    return outcome._replace(action=Action.ACCEPT, reply=None, effects=())
+
+
 def conclude(
     txn: Transaction, facts: Facts, recipients: Sequence[Recipient], verdict_id: str, means: Means = ALL_MEANS
 ) -> tuple[tuple[Recipient, ...], Verdict]:
@@ -148,10 +153,11 @@ def judge_all(
     *,
     ended: str,
     means: Means = ALL_MEANS,
+    before: bool = False,
 ) -> tuple[tuple[Recipient, ...], Verdict]:
     """Return what the engine would have decided on a transaction that has ended, from all its facts at once.
 
-    `ended` is as in `core.record.Judged`.
+    `ended` and `before`, which is `taken` there, are as in `core.record.Judged`.
     """
     chosen = [(address, policies.find(address)) for address in paths]
     early: dict[Key, Outcome] = {}
@@ -161,7 +167,8 @@ def judge_all(
             early[key] = outcome_at_rcpt(txn, facts, policy, address, verdict_id)
     recipients: list[Recipient] = []
     for address, policy in chosen:
-        outcome = separated(early[key_of(policy, address)], policy, recipients, verdict_id)
+        outcome = early[key_of(policy, address)]
+        outcome = taken(outcome) if before else separated(outcome, policy, recipients, verdict_id)
         recipients.append(Recipient(address, policy, outcome))
     return (
         conclude(txn, facts, recipients, verdict_id, means) if ended == "eom" else (tuple(recipients), combine([], []))

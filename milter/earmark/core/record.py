@@ -31,7 +31,7 @@ class Judged:
     verdict: Verdict
     queue_id: str
     ended: str
-    """By what: "eom", "abort", "mail" (the next one), "disconnect"."""
+    """By what: "eom", "abort", "mail" (the next one), "disconnect", "policy" (one recipient was all that was asked)."""
     generation: str
     elapsed: float
     """Seconds that the MTA waited for us, all stages together."""
@@ -39,6 +39,8 @@ class Judged:
     """What the MTA let us do with it."""
     not_kept: str = ""
     """Why it could not be held, and so was put off; "" where it could, or was not to be."""
+    taken: bool = False
+    """Its recipients had been taken before, at another door."""
     shadow: "Shadowed | None" = None
     """What a second set of policies says of the same; it has changed nothing."""
 
@@ -112,6 +114,8 @@ class Record:
     """It would have held the message for us."""
     not_kept: str = ""
     """As in Judged."""
+    taken: bool = False
+    """As in Judged."""
 
 
 def make_record(judged: Judged) -> Record:
@@ -149,6 +153,7 @@ def make_record(judged: Judged) -> Record:
         list(shadow.facts.items()) if shadow else (),
         *judged.means,
         judged.not_kept,
+        judged.taken,
     )
 
 

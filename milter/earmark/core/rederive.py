@@ -21,7 +21,7 @@ def rederive(record: Record, policies: PolicySet) -> Judged:
     facts = {question_from_parts(parts): fact for parts, fact in record.facts}
     means = Means(record.may_readdress, record.may_hold)
     recipients, verdict = judge_all(
-        txn, facts, policies, record.forward_paths, record.id, ended=record.ended, means=means
+        txn, facts, policies, record.forward_paths, record.id, ended=record.ended, means=means, before=record.taken
     )
     if record.not_kept:
         recipients, verdict = put_off(recipients, record.id)
@@ -37,6 +37,7 @@ def rederive(record: Record, policies: PolicySet) -> Judged:
         record.elapsed_ms / 1000,
         means,
         record.not_kept,
+        record.taken,
     )
 
 

@@ -41,13 +41,13 @@ class Engine:
     _shadows: set[Shadow] = field(default_factory=set, init=False)
     """Those that still wait for what only they ask."""
 
-    def session(self, fault: Callable[[Exception], None] | None = None) -> Session:
+    def session(self, fault: Callable[[Exception], None] | None = None, *, taken: bool = False) -> Session:
         """Return the session for a new connection.
 
         `fault` takes an exception of ours that came up when an answer arrived, or at the deadline; what was waited for
-        is then not decided. Without it such an exception goes to whoever delivered the answer.
+        is then not decided. Without it such an exception goes to whoever delivered the answer. `taken`: as in Session.
         """
-        return Session(self, fault)
+        return Session(self, fault, taken=taken)
 
     def finish(self, judged: Judged) -> None:
         """Tell what was judged: at once, or when the shadow has judged it too."""

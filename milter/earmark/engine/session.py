@@ -4,11 +4,9 @@ A front tells a Session what happened, stage by stage. Look-ups start at CONNECT
 without waiting; RCPT and end of message wait for what their own policies need, until one deadline. An answer that
 misses it is unknown; should it still come, it may mark, never refuse.
 
-Answers come by callback and a wait is one Future, since a task for each look-up costs more than the look-up.
+How a session asks and waits is in `inquiry`.
 """
 
-import asyncio
-import time
 from collections.abc import Callable, Sequence
 
 from earmark.content import Content
@@ -26,7 +24,7 @@ from earmark.core.evidence import (
     VirusScan,
 )
 from earmark.core.held import held
-from earmark.core.judge import MAX_ROUNDS, plan
+from earmark.core.judge import plan
 from earmark.core.mail import Address, Client, Envelope, Header, Message, Transaction, within
 from earmark.core.own_received import own_received
 from earmark.core.policy import Policy, union
@@ -41,18 +39,19 @@ from earmark.core.recipients import (
     put_off,
     separated,
     shown,
+    taken,
 )
 from earmark.core.record import Judged
 from earmark.core.stamp import Trace, edits
 from earmark.core.text import decoded, printable
 from earmark.core.verdict import Action, Hold, Outcome, Verdict
+from earmark.engine.inquiry import Inquiry
 from earmark.engine.keeping import keep
 from earmark.engine.needs import Shared
 
 _AUTHENTICATED = "authenticated as"
 _NO_MESSAGE = Message()
 _NO_VERDICT = Verdict(Action.ACCEPT)
-_NOT_IN_TIME = Fact(Status.TEMPERROR, why="no answer in time")
 _OF_THE_WHOLE = (Signatures, ArcChain, VirusScan, SpamScan)
 """What only the whole message answers."""
 _AFTER_THE_BODY = (Signatures, ArcChain, SpamScan)
@@ -68,57 +67,50 @@ class Session:
     """
 
     __slots__ = (
-        "_asking",
         "_content",
-        "_done",
         "_early",
         "_engine",
-        "_fault",
+        "_inquiry",
         "_kept",
         "_not_kept",
-        "_pending",
         "_recipients",
-        "_rounds",
-        "_stage",
-        "_started",
-        "_timer",
-        "_waited",
-        "_waiting",
+        "_taken",
+        "_taken_before",
         "envelope",
-        "facts",
         "id",
         "means",
         "queue_id",
         "txn",
     )
 
-    def __init__(self, engine: Shared, fault: Callable[[Exception], None] | None = None) -> None:
+    def __init__(
+        self, engine: Shared, fault: Callable[[Exception], None] | None = None, *, taken: bool = False
+    ) -> None:
+        """`taken`: whatever is found of them now, recipients have been taken before, at another door."""
         self._engine = engine
-        self._fault = fault
+        self._taken = taken
+        self._inquiry = Inquiry(engine.world, fault)
         self.envelope = Envelope(Client(""), engine.policies.site, at=engine.clock())
         self.txn = Transaction(self.envelope, _NO_MESSAGE)
-        self.facts: dict[Question, Fact] = {}
         self._kept: set[Question] = set()
         """Questions about the connection: their answers are good for all its transactions."""
-        self._pending: set[Question] = set()
-        self._waiting: set[Question] = set()
-        self._timer: asyncio.TimerHandle | None = None
-        self._done: Callable[[], None] | None = None
-        self._stage = Stage.CONNECT
-        self._asking: Asking = ()
-        self._rounds = 0
-        self._started = 0.0
         self.means = ALL_MEANS
         self._clear()
 
+    @property
+    def facts(self) -> dict[Question, Fact]:
+        """What is known, for the transaction under way and of the connection."""
+        return self._inquiry.facts
+
     def _clear(self) -> None:
         self._recipients: list[Recipient] = []
+        self._taken_before: list[Recipient] = []
         self._early: dict[Key, Outcome] = {}
         self._content: Content | None = None
         self.id = ""
         self.queue_id = ""
         self._not_kept = ""
-        self._waited = 0.0
+        self._inquiry.waited = 0.0
 
     def connect(self, client: Client, reverse: Fact | None = None, host: str = "") -> None:
         """Note that a client connected.
@@ -145,14 +137,14 @@ class Session:
         if reverse is not None and client.address:
             self.facts[ReverseName(client.address)] = reverse
         self._foresee(Stage.CONNECT)
-        self._kept = self._pending | self.facts.keys()
+        self._kept = self._inquiry.known()
 
     def helo(self, name: bytes) -> None:
         """Note HELO or EHLO; a client may say it again, after STARTTLS for one."""
         self.envelope.helo = decoded(name)
-        before = self._pending | self.facts.keys()
+        before = self._inquiry.known()
         self._foresee(Stage.HELO)
-        self._kept |= (self._pending | self.facts.keys()) - before  # not what an earlier transaction asked for itself
+        self._kept |= self._inquiry.known() - before  # not what an earlier transaction asked for itself
 
     def mail(self, sender: Address, *, user: str = "") -> None:
         """Begin a transaction. `user` is who authenticated, "" for nobody."""
@@ -175,8 +167,8 @@ class Session:
             id=self.id,
         )
         self.txn = Transaction(self.envelope, _NO_MESSAGE)
-        self._pending &= self._kept
-        self.facts = self._good_facts()
+        self._inquiry.pending &= self._kept
+        self._inquiry.facts = self._good_facts()
         self._foresee(Stage.MAIL)
 
     def _good_facts(self) -> dict[Question, Fact]:
@@ -190,17 +182,26 @@ class Session:
             and (not fact.ttl or now < fact.at + fact.ttl)
         }
 
+    def took(self, recipient: Address) -> None:
+        """Note a recipient of this transaction who has been taken elsewhere: others may not want to share with him."""
+        policy = self._engine.policies.find(recipient)
+        self._taken_before.append(Recipient(recipient, policy, Outcome(Action.ACCEPT, 0, 0)))
+
     def rcpt(self, recipient: Address, done: Callable[[Outcome], None]) -> None:
         """Decide on a recipient; `done` gets the outcome with its reply."""
         policy = self._engine.policies.find(recipient)
         self.envelope.recipient = recipient
 
         def decided() -> None:
-            outcome = separated(self._outcome_at_rcpt(policy, recipient), policy, self._recipients, self.id)
+            outcome = self._outcome_at_rcpt(policy, recipient)
+            if self._taken:
+                outcome = taken(outcome)
+            else:
+                outcome = separated(outcome, policy, (*self._taken_before, *self._recipients), self.id)
             self._recipients.append(Recipient(recipient, policy, outcome))
             done(outcome)
 
-        self._gather(Stage.RCPT, policy.asking, decided)
+        self._inquiry.gather(Stage.RCPT, self.txn, policy.asking, self._engine.budget, decided)
 
     def _outcome_at_rcpt(self, policy: Policy, recipient: Address) -> Outcome:
         key = key_of(policy, recipient)
@@ -221,9 +222,7 @@ class Session:
         if self._may_hold() or any(isinstance(question, _OF_THE_WHOLE) for question in wanted):
             self._content = Content(headers, truncated=truncated)
             self._engine.world.hold(self.id, self._content)
-        for question in wanted:
-            if not isinstance(question, _AFTER_THE_BODY):
-                self._ask(question)
+        self._inquiry.ask(question for question in wanted if not isinstance(question, _AFTER_THE_BODY))
         return self._content is not None
 
     def _may_hold(self) -> bool:
@@ -248,7 +247,10 @@ class Session:
             self._end("eom", verdict)
             done(verdict)
 
-        self._gather(Stage.EOM, self._asking_of_message(), lambda: self._conclude(ended))
+        budget = self._engine.budget
+        if self.envelope.site.scanners:
+            budget = max(budget, self._engine.scan_budget + _BACKSTOP)
+        self._inquiry.gather(Stage.EOM, self.txn, self._asking_of_message(), budget, lambda: self._conclude(ended))
 
     def _asking_of_message(self) -> Asking:
         asking = [policy.asking_of_message for policy in self._accepting()]
@@ -273,7 +275,7 @@ class Session:
         def written(why: str) -> None:
             if self.id == kept.id:  # else the client has gone meanwhile
                 self._not_kept = why
-                self._guarded(lambda: ended(self._put_off() if why else verdict))
+                self._inquiry.guard(lambda: ended(self._put_off() if why else verdict))
 
         keep(self._engine, kept, self._content, written)
 
@@ -286,14 +288,17 @@ class Session:
         """End the transaction without a message: RSET, or the MTA gave up."""
         self._end("abort")
 
+    def answered(self) -> None:
+        """End the transaction where one recipient was all that was asked about."""
+        self._end("policy")
+
     def close(self) -> None:
         """Forget the connection. Look-ups under way go on for whoever else asked; nobody waits here any more."""
         self._end("disconnect")
-        self._pending.clear()
-        self._waiting.clear()
+        self._inquiry.close()
 
     def _end(self, ended: str, verdict: Verdict | None = None) -> None:
-        self._stop_waiting()
+        self._inquiry.stop()
         if self._content is not None:
             self._engine.world.drop(self.id)
             self._content.close()
@@ -305,93 +310,11 @@ class Session:
             self._engine.finish(
                 Judged(
                     self.id, self.txn, self.facts, recipients, verdict or _NO_VERDICT, self.queue_id,
-                    ended, self._engine.generation, self._waited, means=self.means, not_kept=self._not_kept,
+                    ended, self._engine.generation, self._inquiry.waited, means=self.means, not_kept=self._not_kept,
+                    taken=self._taken,
                 )
             )  # fmt: skip
         self._clear()
 
     def _foresee(self, stage: Stage) -> None:
-        for question in plan(stage, self.txn, self.facts, self._engine.policies.asking_at[stage]):
-            self._ask(question)
-
-    def _ask(self, question: Question) -> None:
-        if question not in self._pending:
-            self._pending.add(question)
-            self._engine.world.ask(question, self._deliver)
-
-    def _deliver(self, question: Question, fact: Fact) -> None:
-        if question not in self._pending:
-            return
-        self._pending.discard(question)
-        self.facts[question] = fact._replace(late=True) if question in self.facts else fact
-        if self._waiting:
-            self._waiting.discard(question)
-            if not self._waiting:
-                self._guarded(self._ask_more)
-
-    def _guarded(self, step: Callable[[], None]) -> None:
-        """Take a step that no front has called, so that its exception cannot reach another session's look-ups."""
-        try:
-            step()
-        except Exception as error:
-            self._stop_waiting()
-            if self._fault is None:
-                raise
-            self._fault(error)
-
-    def _gather(self, stage: Stage, asking: Asking, done: Callable[[], None]) -> None:
-        """Call `done` when each question of these checks has a fact, or at the deadline, whichever comes first."""
-        self._stage, self._asking, self._done = stage, asking, done
-        self._rounds = 0
-        self._started = time.monotonic()
-        self._ask_more()
-
-    def _ask_more(self) -> None:
-        """Ask round after round until nothing is missing. An answer may come before `_ask` returns."""
-        while missing := plan(self._stage, self.txn, self.facts, self._asking):
-            self._rounds += 1
-            if self._rounds > MAX_ROUNDS:
-                self.facts.update(dict.fromkeys(missing, _NOT_IN_TIME))
-                continue
-            for question in missing:
-                self._ask(question)
-            self._waiting = self._pending.intersection(missing)
-            if self._waiting:
-                self._set_deadline()
-                return
-        self._finish()
-
-    def _set_deadline(self) -> None:
-        if self._timer is None:
-            left = self._started + self._budget() - time.monotonic()
-            self._timer = asyncio.get_running_loop().call_later(left, self._expire)
-
-    def _budget(self) -> float:
-        """Return the seconds that this stage has in all."""
-        if self._stage is Stage.EOM and self.envelope.site.scanners:
-            return max(self._engine.budget, self._engine.scan_budget + _BACKSTOP)
-        return self._engine.budget
-
-    def _expire(self) -> None:
-        self._guarded(self._give_up)
-
-    def _give_up(self) -> None:
-        self._timer = None
-        self._waiting.clear()
-        while missing := plan(self._stage, self.txn, self.facts, self._asking):
-            self.facts.update(dict.fromkeys(missing, _NOT_IN_TIME))
-        self._finish()
-
-    def _finish(self) -> None:
-        done = self._done
-        self._waited += time.monotonic() - self._started
-        self._stop_waiting()
-        if done is not None:
-            done()
-
-    def _stop_waiting(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        self._waiting.clear()
-        self._done = None
+        self._inquiry.ask(plan(stage, self.txn, self.facts, self._engine.policies.asking_at[stage]))

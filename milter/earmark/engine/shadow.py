@@ -124,6 +124,13 @@ class Shadow:
         facts = {**self._own, **judged.facts}
         paths = [address for address, _, _ in judged.recipients]
         recipients, _ = judge_all(
-            self._txn, facts, self._policies, paths, judged.id, ended=judged.ended, means=judged.means
+            self._txn,
+            facts,
+            self._policies,
+            paths,
+            judged.id,
+            ended=judged.ended,
+            means=judged.means,
+            before=judged.taken,
         )
         return Shadowed(self._generation, recipients, self._own)
