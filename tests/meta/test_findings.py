@@ -4,7 +4,7 @@ import re
 import tomllib
 from pathlib import Path
 
-from earmark.core.checks import access, allowed, authentication, client, greylist, helo, rates, sender, spf
+from earmark.core.checks import access, allowed, authentication, client, greylist, helo, rates, released, sender, spf
 
 ROOT = Path(__file__).resolve().parents[2]
 MANUAL = (ROOT / "docs" / "findings.md").read_text()
@@ -13,9 +13,11 @@ CASES = "".join(path.read_text() for path in sorted((ROOT / "tests" / "golden" /
 
 def named_in_code() -> set[str]:
     """The names of all findings but those of lists, which are data."""
-    modules = (access, allowed, authentication, client, greylist, helo, sender, spf)
+    modules = (access, allowed, authentication, client, greylist, helo, released, sender, spf)
     source = "".join(Path(module.__file__ or "").read_text() for module in modules)
-    written = set(re.findall(r'"((?:ACCESS|AUTHOR|DKIM|DMARC|GREYLIST|NO|PTR|SENDER|HELO|SPF)_?[A-Z_]+)"', source))
+    written = set(
+        re.findall(r'"((?:ACCESS|AUTHOR|DKIM|DMARC|GREYLIST|NO|PTR|RELEASE|SENDER|HELO|SPF)_?[A-Z_]+)"', source)
+    )
     return (
         written
         | {f"HELO_{name.upper()}" for name in helo._WHY}

@@ -148,6 +148,27 @@ def test_received_values_and_the_header_of_a_message_are_read() -> None:
     assert told(domain(f"{ordinary}\ndns = [{listed}]"))[0].key == "test[0].action"
 
 
+@pytest.mark.parametrize(
+    ("settings", "says", "action"),
+    [
+        ("", 'virus = "Win.Test"', "quarantine"),
+        ("", 'virus = "Heuristics.Encrypted.Zip"', "mark"),
+        ('[content]\nvirus = "reject"', 'virus = "Win.Test"', "reject"),
+        ("", "spam = 4.99", "accept"),
+        ("", "spam = 5.00", "mark"),
+        ("[content]\nspam_reject_score = 5.00", "spam = 5.00", "reject"),
+        ('[content]\nvirus_unscanned = "defer"\nspam_unscanned = "defer"', "spam = -3.00", "accept"),
+    ],
+)
+def test_a_test_says_what_the_scanners_find_which_is_nothing_unless_it_does(
+    settings: str, says: str, action: str
+) -> None:
+    dns = '"20.2.0.192.in-addr.arpa PTR h.example", "h.example A 192.0.2.20", "example.net A 192.0.2.20"'
+    known = f'client = "192.0.2.20"\nhelo = "h.example"\nfrom = "a@example.net"\ndns = [{dns}]'
+    message = 'message = "From: a@example.net"'
+    assert told(domain(f'{known}\n{message}\n{says}\naction = "{action}"', settings)) == []
+
+
 def test_a_directory_whose_tests_fail_is_not_loaded(tmp_path: Path) -> None:
     copy_shipped(tmp_path)
     assert load_tested(tmp_path).generation.tests

@@ -1,5 +1,6 @@
 """`earmark quarantine`: what is held is shown, let go once and to whom it was meant for, and deleted."""
 
+import io
 import json
 import socket
 import subprocess
@@ -13,11 +14,29 @@ import typer
 from typer.testing import CliRunner, Result
 
 from earmark.cli import quarantine
+from earmark.config import load
 from earmark.config.files import copy_shipped
+from earmark.core.evidence import (
+    CheckHost,
+    DomainListing,
+    Fact,
+    HostAddress,
+    Listing,
+    MailHosts,
+    Question,
+    ReverseName,
+    SpamScan,
+    Status,
+    VirusScan,
+)
+from earmark.log import Log
+from earmark.service.policy_tests import failures
+from earmark.stores.history import FILE_NAME, History
 from earmark.stores.quarantine import DIRECTORY
 from earmark.stores.quarantine_index import State
 from fakes.held import BOB, EVE, ID, MESSAGE, content, held, keep_all, messages, recipient, rows
 from fakes.held import quarantine as served
+from fakes.records import record
 from fakes.submission_server import SubmissionServer, submission_server
 
 APP = typer.Typer()
@@ -287,3 +306,55 @@ def test_a_broken_file_keeps_nobody_from_the_others(state: Path) -> None:
     assert listed.exit_code == 0
     assert len(listed.stdout.splitlines()) == 4
     assert "ZZZZZZZZZZZZ: is no message of the quarantine" in listed.stderr
+
+
+def remembered(state: Path) -> None:
+    """Have the history know the verdict that held SPAM, which came by an odd host with odd words."""
+    facts: list[tuple[Question, Fact]] = [
+        (ReverseName("192.0.2.7"), Fact(Status.PASS, ("mail.example.net",))),
+        (HostAddress("mail.example.net"), Fact(Status.PASS, ("192.0.2.7",))),
+        (MailHosts("example.net"), Fact(Status.PASS, ("192.0.2.8", "2001:db8::8"))),
+        (Listing("zen.spamhaus.org", "203.0.113.7"), Fact(Status.FAIL, ("127.0.0.4",))),
+        (CheckHost("192.0.2.7", "example.net", "a@example.net", "h"), Fact(Status.SOFTFAIL, ("a step",))),
+        (DomainListing("dbl.spamhaus.org", "example.net"), Fact(Status.NONE)),
+        (VirusScan(SPAM, "25000000"), Fact(Status.FAIL, ("Heuristics.Encrypted.Zip",))),
+        (SpamScan(SPAM, "", "500000", "whole"), Fact(Status.PASS, ("6.50", "192.0.2.7", "RULE=6.50"))),
+    ]
+    fields = [("from", ' "\xe4\\" <a@example.net>\n\tfolded'), ("dkim-signature", "")]
+    received = [" from [203.0.113.7] by mail.example.net with ESMTP id 1; Mon, 02 Nov 2026 09:00:00 +0000"]
+    pairs = [((*question[:-1], question[-1]), fact) for question, fact in facts]
+    one = record(SPAM, facts=pairs, fields=fields, received=received, helo="mail.example.net\x7f\U0001f4a9")
+    history = History(state / FILE_NAME, Log(io.BytesIO()))
+    history.add(one)
+    assert history.close(10)
+
+
+def test_what_was_released_is_kept_as_a_test_of_the_policies(state: Path, configuration: Path) -> None:
+    remembered(state)
+    policy = configuration / "policies" / "domains" / "example.org.toml"
+    policy.write_text('domains = ["example.org"]\n[content]\nvirus_heuristic = "quarantine"\n')
+    released = run("release", SPAM, "-c", configuration, "--as-test", policy)
+    assert released.exit_code == 0, released.output
+    assert f"{policy}: has a test more" in released.stdout
+    (problem,) = failures(load(configuration))
+    assert problem.key == "test[0].action"
+    assert problem.reason.startswith(f"Released from quarantine: {SPAM}: expected mark, came quarantine")
+    for found in ("VIRUS_HEURISTIC", "SPAMASSASSIN: SpamAssassin gives 6.50", "RECEIVED_ZEN_XBL", "SPF_SOFTFAIL"):
+        assert found in problem.reason
+    assert not {"NO_PTR", "SENDER_NO_MX", "HELO_UNRESOLVABLE"} & set(problem.reason.replace(":", "").split())
+    policy.write_text(policy.read_text().replace('virus_heuristic = "quarantine"', 'virus_heuristic = "mark"'))
+    assert failures(load(configuration)) == []
+
+
+def test_without_a_record_there_is_no_test_and_nothing_is_released(
+    state: Path, configuration: Path, server: SubmissionServer
+) -> None:
+    History(state / FILE_NAME, Log(io.BytesIO())).close(10)
+    remembered(state)
+    kept = run("release", ID, BOB, "--infected", "-c", configuration, "--as-test", "-")
+    assert (kept.exit_code, server.taken) == (1, [])
+    assert kept.stderr == f"the history does not remember verdict {ID}: no test can be made of it\n"
+    assert states(state)[ID, BOB] == "held"
+    printed = run("release", SPAM, "-c", configuration, "--as-test", "-").stdout
+    assert "[[test]]" in printed
+    assert all(character == "\n" or " " <= character <= "~" for character in printed)
