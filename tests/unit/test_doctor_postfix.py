@@ -5,10 +5,10 @@ import pytest
 from earmark.service.doctor.diagnosis import Diagnosis, State
 from earmark.service.doctor.milters import leads_to, misspelt, read_milters
 from earmark.service.doctor.postconf import Postfix, Server, read_servers, read_settings
-from earmark.service.doctor.postfix import diagnose_postfix, read_seconds
+from earmark.service.doctor.postfix import Needs, diagnose_postfix, read_seconds
 
 LISTEN = ("inet:127.0.0.1:8890", "unix:/var/spool/postfix/earmark/socket")
-BUDGET = 6.0
+NEEDS = Needs(LISTEN, 6.0)
 MAIN = {
     "mail_version": "3.7.11",
     "queue_directory": "/var/spool/postfix",
@@ -28,11 +28,11 @@ pickup     unix  n       -       n       60      1       pickup
 SUBMISSION = MASTER + "submission inet  n       -       y       -       -       smtpd -o smtpd_milters={value}\n"
 
 
-def diagnosed(main: dict[str, str], master: str = MASTER, own: str = "") -> dict[str, Diagnosis]:
+def diagnosed(main: dict[str, str], master: str = MASTER, own: str = "", needs: Needs = NEEDS) -> dict[str, Diagnosis]:
     output = "".join(f"{name} = {value}".rstrip() + "\n" for name, value in {**MAIN, **main}.items())
     settings = read_settings(output)
     postfix = Postfix(settings, tuple(read_servers(master, settings, read_settings(own))))
-    found = list(diagnose_postfix(postfix, LISTEN, BUDGET))
+    found = list(diagnose_postfix(postfix, needs))
     by_check = {one.check: one for one in found}
     assert len(by_check) == len(found)
     assert all(bool(one.mend) == (one.state is not State.PASS) for one in found)
@@ -104,10 +104,28 @@ def test_every_other_right_value_passes(main: dict[str, str]) -> None:
     assert {one.state for one in diagnosed(main).values()} == {State.PASS}
 
 
+@pytest.mark.parametrize(("timeout", "state"), [("119s", State.FAIL), ("120s", State.PASS)])
+def test_the_end_of_a_message_must_leave_time_for_the_scanners(timeout: str, state: State) -> None:
+    main = {"milter_content_timeout": timeout, "milter_command_timeout": "30s", "smtpd_milters": LISTEN[0]}
+    found = diagnosed(main, needs=NEEDS._replace(scan_budget=60.0))
+    assert found["postfix content_timeout of smtp"].state is state
+    assert found["postfix content_timeout of smtp"].seen.startswith(f"{timeout}, and our scan_budget is 60 s")
+    assert found["postfix command_timeout of smtp"].state is State.PASS
+
+
+@pytest.mark.parametrize(
+    ("value", "state"), [("", State.FAIL), ("-", State.FAIL), ("+", State.PASS), ("-+", State.PASS)]
+)
+def test_who_is_readdressed_to_user_and_junk_must_be_found_there(value: str, state: State) -> None:
+    main = {"recipient_delimiter": value}
+    assert "postfix recipient delimiter" not in diagnosed(main)
+    assert diagnosed(main, needs=NEEDS._replace(readdresses=True))["postfix recipient delimiter"].state is state
+
+
 def test_a_postfix_too_old_to_forbid_bare_newlines_is_to_be_updated() -> None:
     main = {name: value for name, value in MAIN.items() if name != "smtpd_forbid_bare_newline"}
     server = Server("smtp", chroot=True, settings={**main, "mail_version": "3.5.6"})
-    found = {one.check: one for one in diagnose_postfix(Postfix(main, (server,)), LISTEN, BUDGET)}
+    found = {one.check: one for one in diagnose_postfix(Postfix(main, (server,)), NEEDS)}
     assert found["postfix line ends of smtp"].state is State.FAIL
     assert found["postfix line ends of smtp"].mend.startswith("update it to 3.5.24")
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from earmark.core.text import printable
+
 if TYPE_CHECKING:
     from earmark.service.control import Answer
 
@@ -116,9 +118,18 @@ def _print_status(answer: dict[str, Any]) -> None:
             f"  {child['role']:8} {child['pid']:7} {child['state']:9} {generation}  {child['age']:.0f} s,"
             f" {child['sessions']} sessions, {transactions} transactions"
         )
+    for scanner in answer["scanners"]:
+        print(_scanner_line(scanner))
     at = datetime.fromtimestamp(answer["reload"]["at"]).astimezone().isoformat(timespec="seconds")
     problems = answer["reload"]["problems"]
     print(f"last reload: {at}: {'failed' if problems else 'ok'}")
     for problem in problems:
         print(f"  {problem}")
     print(" ".join(f"{name}={value}" for name, value in answer["counters"].items()))
+
+
+def _scanner_line(scanner: dict[str, Any]) -> str:
+    why = f" ({printable(scanner['why'])})" if scanner["why"] else ""
+    counts = f"{scanner['scans']} scanned, {scanner['unscanned']} not, failed for {scanner['failing_seconds']:.0f} s"
+    issued = f", signatures of {scanner['signatures']}" if scanner["signatures"] else ""
+    return f"{scanner['scanner']}: {scanner['state']}{why}: {counts}{issued}"

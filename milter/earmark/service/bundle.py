@@ -165,7 +165,7 @@ def _read_and_compile(sources: Sources) -> dict[str, Any]:
         "directory": str(directory),
         "id": generation.id,
         "files": _encoded(generation.files),
-        "listen": server.milter.listen,
+        "listen": [spec for _, spec in server.doors],
         "socket_mode": server.milter.socket_mode,
         "user": server.user,
         "state": str(server.state),

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from datetime import date
 
 from earmark.clients.limits import Endpoint
+from earmark.service.exchange import exchange
 from earmark.wire import RemoteError, clamd
 
 _EVERY = 3600.0
@@ -20,15 +21,9 @@ async def ask_issued(endpoint: str) -> str:
 
     Raises OSError, and RemoteError for an answer that is none.
     """
-    async with asyncio.timeout(_PATIENCE):
-        reader, writer = await Endpoint.parse(endpoint).connect()
-        try:
-            writer.write(clamd.VERSION)
-            said = await reader.readuntil(b"\0")
-        except (asyncio.IncompleteReadError, asyncio.LimitOverrunError) as error:
-            raise RemoteError("not an answer to VERSION") from error
-        finally:
-            writer.transport.abort()
+    said = await exchange(
+        Endpoint.parse(endpoint), clamd.VERSION, within=_PATIENCE, at_most=clamd.REPLY_AT_MOST, half_close=False
+    )
     built = clamd.read_version(said).built
     try:
         return date(*built).isoformat() if built else ""

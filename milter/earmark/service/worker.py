@@ -9,7 +9,7 @@ import traceback
 from collections import Counter
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import uvloop
 
@@ -55,6 +55,26 @@ def run(bundle: Bundle, state: Path, channel: Channel) -> int:
     return 0
 
 
+class Front(Protocol):
+    """What takes connections, in the words of one protocol."""
+
+    @property
+    def sessions(self) -> int:
+        """How many connections are open."""
+
+    def protocol(self) -> asyncio.Protocol:
+        """Return the protocol for a new connection."""
+
+    def drain(self) -> None:
+        """Let every connection end, as its protocol allows."""
+
+    async def drained(self) -> None:
+        """Wait until no connection is open."""
+
+    def close(self) -> None:
+        """Close all connections as they stand."""
+
+
 class Worker:
     """What one worker has and counts. To be made inside no loop and run inside one."""
 
@@ -75,7 +95,7 @@ class Worker:
         self._state = state
         self._channel = channel
         self._workers = workers
-        self._listeners: list[socket.socket] = []
+        self._listeners: dict[socket.socket, Front] = {}
         self._arriving: set[asyncio.Task[Any]] = set()
         """Connections that were accepted and are not yet the front's: the loop itself holds tasks only weakly."""
         self._draining = asyncio.Event()
@@ -113,7 +133,7 @@ class Worker:
             shadow=self._shadow.policies if self._shadow else None,
             shadow_generation=self._shadow.id if self._shadow else "",
         )
-        self._front = MilterFront(self._engine, log, idle=server.milter.idle)
+        self._fronts: dict[str, Front] = {"milter": MilterFront(self._engine, log, idle=server.milter.idle)}
         loop.add_reader(self._channel.fileno(), self._hear)
         loop.add_signal_handler(signal.SIGTERM, self._draining.set)
         _spare_the_collector()
@@ -137,10 +157,12 @@ class Worker:
         await self._draining.wait()
         self._stop_accepting()
         await asyncio.gather(*self._arriving, return_exceptions=True)
-        self._front.drain()
+        for front in self._fronts.values():
+            front.drain()
         if not await self._empty_within(drain):
-            self._log.event("cut_off", level="warning", sessions=self._front.sessions)
-            self._front.close()
+            self._log.event("cut_off", level="warning", sessions=self._sessions)
+            for front in self._fronts.values():
+                front.close()
             await self._empty_within(_LAST_WRITE)  # each tells the verdict of what it broke off
         self._engine.flush()
         pulse.cancel()
@@ -150,10 +172,15 @@ class Worker:
         """Return whether the last connection ends within that time."""
         try:
             async with asyncio.timeout(seconds):
-                await self._front.drained()
+                for front in self._fronts.values():
+                    await front.drained()
         except TimeoutError:
             return False
         return True
+
+    @property
+    def _sessions(self) -> int:
+        return sum(front.sessions for front in self._fronts.values())
 
     async def _beat(self) -> None:
         while True:
@@ -169,7 +196,7 @@ class Worker:
         self._reported = time.monotonic()
         self.counters["history_dropped"] = self._history.dropped
         self.counters["log_failed"] = self._log.failed
-        told = {"sessions": self._front.sessions, "counters": self.counters, "scanners": scanner_lines(self._scanners)}
+        told = {"sessions": self._sessions, "counters": self.counters, "scanners": scanner_lines(self._scanners)}
         for counts in portions(self._zones.counts()):
             self._channel.send({**told, "zones": counts})
 
@@ -182,17 +209,18 @@ class Worker:
             return
         message, fds = received
         if message["do"] == "accept":
-            self._listeners = [socket.socket(fileno=fd) for fd in fds]
+            opened = zip(self._generation.server.doors, fds, strict=True)
+            self._listeners = {socket.socket(fileno=fd): self._fronts[front] for (front, _), fd in opened}
             self._accept_again()
         else:
             self._draining.set()
 
     def _accept_again(self) -> None:
         loop = asyncio.get_running_loop()
-        for listener in self._listeners:
-            loop.add_reader(listener.fileno(), self._accept, listener)
+        for listener, front in self._listeners.items():
+            loop.add_reader(listener.fileno(), self._accept, listener, front)
 
-    def _accept(self, listener: socket.socket) -> None:
+    def _accept(self, listener: socket.socket, front: Front) -> None:
         """Take one connection; the next one may be for another worker, which spreads a burst over all."""
         try:
             connection, _ = listener.accept()
@@ -202,19 +230,16 @@ class Worker:
             self._cannot_accept(listener, error)
             return
         self.counters["connections"] += 1
-        task = asyncio.get_running_loop().create_task(self._begin(connection))
+        task = asyncio.get_running_loop().create_task(_begin(connection, front))
         self._arriving.add(task)
         task.add_done_callback(self._arriving.discard)
-
-    async def _begin(self, connection: socket.socket) -> None:
-        await asyncio.get_running_loop().connect_accepted_socket(self._front.protocol, connection)
 
     def _cannot_accept(self, listener: socket.socket, error: OSError) -> None:
         """Wait a moment when descriptors have run out; forget a socket that the supervisor has shut down."""
         loop = asyncio.get_running_loop()
         loop.remove_reader(listener.fileno())
         if not listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
-            self._listeners.remove(listener)
+            del self._listeners[listener]
             listener.close()
             return
         self.counters["accept_failed"] += 1
@@ -222,7 +247,7 @@ class Worker:
         loop.call_later(_ACCEPT_PAUSE, self._accept_again)
 
     def _stop_accepting(self) -> None:
-        listeners, self._listeners = self._listeners, []
+        listeners, self._listeners = self._listeners, {}
         for listener in listeners:
             asyncio.get_running_loop().remove_reader(listener.fileno())
             listener.close()
@@ -239,6 +264,10 @@ class Worker:
         self.counters["failures"] += 1
         trace = "".join(traceback.format_exception(context.get("exception")))
         self._log.event("failure", level="error", why=context["message"], trace=trace[-_TRACE_AT_MOST:])
+
+
+async def _begin(connection: socket.socket, front: Front) -> None:
+    await asyncio.get_running_loop().connect_accepted_socket(front.protocol, connection)
 
 
 def _spare_the_collector() -> None:

@@ -6,12 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from earmark.config import ConfigError, load
+from earmark.config import ConfigError, Generation, load
+from earmark.core.checks.content import MixedMarks
 from earmark.service.doctor.diagnosis import Diagnosis, fails, passes, unknown
 from earmark.service.doctor.machine import diagnose_clock, diagnose_files, diagnose_state
 from earmark.service.doctor.names import ask_resolvers, diagnose_lists, diagnose_resolver
 from earmark.service.doctor.postconf import PostconfError, Postfix, find_postconf, read_postfix
-from earmark.service.doctor.postfix import diagnose_postfix
+from earmark.service.doctor.postfix import Needs, diagnose_postfix
+from earmark.service.doctor.scanners import diagnose_scanners
 from earmark.service.doctor.service import diagnose_service
 from earmark.service.doctor.sockets import diagnose_sockets
 from earmark.service.doctor.store import diagnose_stores
@@ -48,8 +50,9 @@ def examine(places: Places) -> Iterator[Diagnosis]:
     if wrong:
         yield wrong
     else:
-        yield from diagnose_postfix(postfix, server.milter.listen, server.budget)
+        yield from diagnose_postfix(postfix, _needs(generation))
     yield from diagnose_stores(state, generation)
+    yield from diagnose_scanners(state, generation)
     yield from _names(tested)
 
 
@@ -78,6 +81,16 @@ def _postfix(directory: Path | None) -> tuple[Postfix, Diagnosis | None]:
         return read_postfix(program, directory), None
     except PostconfError as error:
         return nothing, fails("postfix", str(error), "correct it, or name the directory with --postfix-config")
+
+
+def _needs(generation: Generation) -> Needs:
+    server, policies = generation.server, generation.policies
+    return Needs(
+        server.milter.listen,
+        server.budget,
+        server.scan_budget if policies.site.scanners else 0.0,
+        readdresses=any(policy.content.mixed_marks is MixedMarks.DETAIL for policy in policies.all),
+    )
 
 
 def _names(tested: Tested) -> Iterator[Diagnosis]:

@@ -27,6 +27,7 @@ SETTINGS = (
     "milter_command_timeout",
     "milter_content_timeout",
     "smtpd_forbid_bare_newline",
+    "recipient_delimiter",
 )
 """What we look at. A Postfix that is older than a setting leaves it out."""
 

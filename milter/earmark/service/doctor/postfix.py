@@ -17,6 +17,15 @@ _STRICT_ENDS = ("normalize", "yes", "reject", "note")
 _MEND_NEWLINE = "set smtpd_forbid_bare_newline = normalize in main.cf"
 
 
+class _Budget(NamedTuple):
+    """How long we wait."""
+
+    name: str
+    """In server.toml."""
+    seconds: float
+    awaited: str
+
+
 class Wired(NamedTuple):
     """Servers of Postfix with the same settings, and which of their milters is us."""
 
@@ -25,8 +34,22 @@ class Wired(NamedTuple):
     ours: Milter | None
 
 
-def diagnose_postfix(postfix: Postfix, listen: Sequence[str], budget: float) -> Iterator[Diagnosis]:
-    """Say how Postfix and we are put together: `listen` as in [milter], `budget` in seconds."""
+class Needs(NamedTuple):
+    """What Postfix must fit."""
+
+    listen: Sequence[str]
+    """As in [milter]."""
+    budget: float
+    """Seconds, as in server.toml."""
+    scan_budget: float = 0.0
+    """Likewise; 0 where there is no scanner."""
+    readdresses: bool = False
+    """Some policy has mixed_marks = "detail"."""
+
+
+def diagnose_postfix(postfix: Postfix, needs: Needs) -> Iterator[Diagnosis]:
+    """Say how Postfix and we are put together."""
+    listen = needs.listen
     wired = [_wired(names, server, listen) for names, server in _groups(postfix.servers)]
     if not wired:
         yield unknown("postfix", "master.cf has no smtpd", "run earmark doctor where mail comes in")
@@ -36,11 +59,13 @@ def diagnose_postfix(postfix: Postfix, listen: Sequence[str], budget: float) -> 
         if each.ours:
             settings = each.server.settings
             yield _default_action(each.names, _option(each.ours, settings, "default_action"))
-            yield from _timeouts(each.names, each.ours, settings, budget)
+            yield from _timeouts(each.names, each.ours, settings, needs)
             yield _protocol(each.names, _option(each.ours, settings, "protocol"))
         if each.ours or not _is_internal(each.server):
             yield _line_ends(each.names, each.server.settings)
     yield from _local_mail(postfix, listen)
+    if needs.readdresses:
+        yield _delimiter(postfix.settings.get("recipient_delimiter", ""))
 
 
 def _groups(servers: Sequence[Server]) -> list[tuple[str, Server]]:
@@ -120,20 +145,26 @@ def _default_action(names: str, action: str) -> Diagnosis:
     return fails(check, f"{action!r} is no action that Postfix knows", "set default_action=tempfail")
 
 
-def _timeouts(names: str, milter: Milter, settings: Mapping[str, str], budget: float) -> Iterator[Diagnosis]:
-    least = _MARGIN * budget
-    for option in ("command_timeout", "content_timeout"):
-        check = f"postfix {option} of {names}"
-        value = _option(milter, settings, option)
-        seconds = read_seconds(value)
-        seen = f"{value}, and our budget is {budget:g} s"
-        mend = f"set {option}={max(least, 15):g}s or more, or a smaller budget in server.toml"
-        if seconds is None:
-            yield fails(check, f"{value!r} is no time that Postfix can read", mend)
-        elif seconds < least:
-            yield fails(check, f"{seen}: Postfix gives up on us while we wait for DNS", mend)
-        else:
-            yield passes(check, seen)
+def _timeouts(names: str, milter: Milter, settings: Mapping[str, str], needs: Needs) -> Iterator[Diagnosis]:
+    answers = _Budget("budget", needs.budget, "DNS")
+    scans = _Budget("scan_budget", needs.scan_budget, "the scanners")
+    for option, budget in (
+        ("command_timeout", answers),
+        ("content_timeout", scans if scans.seconds > answers.seconds else answers),
+    ):
+        yield _timeout(f"postfix {option} of {names}", option, _option(milter, settings, option), budget)
+
+
+def _timeout(check: str, option: str, value: str, budget: _Budget) -> Diagnosis:
+    least = _MARGIN * budget.seconds
+    seconds = read_seconds(value)
+    seen = f"{value}, and our {budget.name} is {budget.seconds:g} s"
+    mend = f"set {option}={max(least, 15):g}s or more, or a smaller {budget.name} in server.toml"
+    if seconds is None:
+        return fails(check, f"{value!r} is no time that Postfix can read", mend)
+    if seconds < least:
+        return fails(check, f"{seen}: Postfix gives up on us while we wait for {budget.awaited}", mend)
+    return passes(check, seen)
 
 
 def read_seconds(value: str) -> int | None:
@@ -175,3 +206,11 @@ def _local_mail(postfix: Postfix, listen: Sequence[str]) -> Iterator[Diagnosis]:
     ):
         seen = "non_smtpd_milters names us: what we refuse or defer of this machine's own mail stays in the queue"
         yield warns(check, seen, "take earmark out of non_smtpd_milters in main.cf")
+
+
+def _delimiter(value: str) -> Diagnosis:
+    check = "postfix recipient delimiter"
+    if "+" in value:
+        return passes(check, f"recipient_delimiter = {value}")
+    seen = f'recipient_delimiter = {value}, and a policy has mixed_marks = "detail": user+junk@ is nobody, and bounces'
+    return fails(check, seen, "set recipient_delimiter = + in main.cf, and in what delivers")
