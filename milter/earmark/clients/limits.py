@@ -127,7 +127,7 @@ class Upstream:
         since = self.failing_since
         if since is None:
             return Fact(Status.PASS, at=time.time(), source=source)
-        return Fact(Status.FAIL, (f"{since:.0f}",), at=time.time(), source=source, why="no endpoint answers")
+        return Fact(Status.FAIL, (f"{since:.0f}",), at=time.time(), source=source, why=self._nobody().why)
 
     def counts(self) -> Mapping[str, float]:
         """Return how many requests were answered, not answered, tried twice; for how long none could be answered."""
