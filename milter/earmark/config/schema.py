@@ -48,6 +48,20 @@ class MilterTable(Table):
     idle: Annotated[float, PlainValidator(values.seconds(10, 86400))] = 7200.0
 
 
+class PolicyTable(Table):
+    """[policy]."""
+
+    listen: list[Annotated[str, PlainValidator(values.listening_socket)]] = []
+    idle: Annotated[float, PlainValidator(values.seconds(10, 86400))] = 600.0
+
+
+class EximTable(Table):
+    """[exim]."""
+
+    listen: list[Annotated[str, PlainValidator(values.listening_socket)]] = []
+    idle: Annotated[float, PlainValidator(values.seconds(10, 86400))] = 300.0
+
+
 class DnsTable(Table):
     """[dns]."""
 
@@ -122,6 +136,8 @@ class ServerFile(Table):
     scan_budget: Annotated[float, PlainValidator(values.seconds(0.1, 250))] = 60.0
     drain: Annotated[float, PlainValidator(values.seconds(0, 3600))] = 30.0
     milter: MilterTable = Field(default_factory=MilterTable)
+    policy: PolicyTable = PolicyTable()
+    exim: EximTable = EximTable()
     dns: DnsTable = DnsTable()
     history: HistoryTable = HistoryTable()
     store: StoreTable = StoreTable()

@@ -8,6 +8,7 @@ from earmark.config.document import Document
 from earmark.config.schema import ServerFile, written
 from earmark.config.settings import (
     DnsSettings,
+    DoorSettings,
     HistorySettings,
     LearningSettings,
     MilterSettings,
@@ -37,6 +38,8 @@ def server_settings(document: Document, file: ServerFile, domains: frozenset[str
         scan_budget=file.scan_budget,
         drain=file.drain,
         milter=MilterSettings(tuple(file.milter.listen), file.milter.socket_mode, file.milter.idle),
+        policy=DoorSettings(tuple(file.policy.listen), file.policy.idle),
+        exim=DoorSettings(tuple(file.exim.listen), file.exim.idle),
         dns=DnsSettings(tuple(file.dns.resolvers)),
         history=HistorySettings(file.history.days, file.history.megabytes),
         store=StoreSettings(file.store.url, file.store.password_file),

@@ -23,6 +23,16 @@ class MilterSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class DoorSettings:
+    """[policy] and [exim]: where those find us who do not speak milter."""
+
+    listen: tuple[str, ...]
+    """As in MilterSettings; none means that there is no such door."""
+    idle: float
+    """Seconds after which a silent connection is closed."""
+
+
+@dataclass(frozen=True, slots=True)
 class DnsSettings:
     """[dns]: whom to ask."""
 
@@ -98,6 +108,8 @@ class ServerSettings:
     drain: float
     """Seconds that a stopping or reloading worker gives to the transactions under way."""
     milter: MilterSettings
+    policy: DoorSettings
+    exim: DoorSettings
     dns: DnsSettings
     history: HistorySettings
     store: StoreSettings
@@ -108,6 +120,12 @@ class ServerSettings:
     site: Site
     places: Mapping[str, Place] = field(default_factory=dict)
     """By setting, such as "milter.listen": the file and line that made it; what is built in has none."""
+
+    @property
+    def doors(self) -> tuple[tuple[str, str], ...]:
+        """What serves where: "milter", "policy" or "exim", and the listening socket."""
+        served = (("milter", self.milter.listen), ("policy", self.policy.listen), ("exim", self.exim.listen))
+        return tuple((front, spec) for front, specs in served for spec in specs)
 
 
 @dataclass(frozen=True, slots=True)
