@@ -16,7 +16,7 @@ RULES_AT_MOST = 1000
 """Rules that may have hit one message."""
 PING = b"PING SPAMC/1.5\r\n\r\n"
 
-_STATUS = re.compile(rb"SPAMD/\d{1,3}\.\d{1,3} (\d{1,3}) ([^\r\n]{0,200})\r\n")
+_STATUS = re.compile(rb"SPAMD/\d{1,3}\.\d{1,3} (\d{1,3}) ([\x20-\x7e]{0,200})\r\n")
 _SPAM = re.compile(rb"(?:True|False|Yes|No) ; (-?\d{1,7}(?:\.\d{1,3})?) / -?\d{1,7}(?:\.\d{1,3})?")
 _REPORT = re.compile(rb"earmark 1 external=([0-9A-Fa-f:.]{0,45}) tests=(\S+)\s*")
 _RULE = re.compile(r"([A-Za-z_][A-Za-z0-9_]{0,254})=(-?\d{1,6}(?:\.\d{1,17})?(?:e-\d{1,2})?)")
@@ -115,7 +115,7 @@ def _status(reply: bytes) -> tuple[bytes, int]:
     if status is None:
         raise RemoteError(f"not of this protocol: {reply[:80]!r}")
     if int(status[1]):
-        raise RemoteError(f"it refuses: {status[1].decode()} {status[2].decode('ascii', 'backslashreplace')}")
+        raise RemoteError(f"it refuses: {status[1].decode()} {status[2].decode()}")
     return status[2], status.end()
 
 
