@@ -127,7 +127,7 @@ class Upstream:
         since = self.failing_since
         if since is None:
             return Fact(Status.PASS, at=time.time(), source=source)
-        return Fact(Status.FAIL, (f"{since:.0f}",), at=time.time(), source=source, why=self._nobody().why)
+        return Fact(Status.FAIL, (f"{since:.0f}",), at=time.time(), source=source, why=self._why())
 
     def counts(self) -> Mapping[str, float]:
         """Return how many requests were answered, not answered, tried twice; for how long none could be answered."""
@@ -174,7 +174,7 @@ class Upstream:
     async def _with_retry(self, end: float, talk: Talk[T]) -> tuple[T, Endpoint]:
         server = await self._choose(end)
         if server is None:
-            raise UnansweredError("; ".join(f"{server.endpoint}: {server.why}" for server in self._servers))
+            raise UnansweredError(self._why())
         others = any(other.answers for other in self._servers if other is not server)
         try:  # a server that hangs leaves time for another one
             return await server.talk(talk, (_now() + end) / 2 if others else end), server.endpoint
@@ -199,6 +199,10 @@ class Upstream:
             if await server.lives(end):
                 return server
         return None
+
+    def _why(self) -> str:
+        """Return what each server's failure was."""
+        return "; ".join(f"{server.endpoint}: {server.why}" for server in self._servers)
 
     def _outage(self) -> float | None:
         """Return the loop's time since when all servers have been down; None where one is not."""
