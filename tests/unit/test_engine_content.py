@@ -13,6 +13,7 @@ from earmark.core.evidence import (
     Points,
     Question,
     Release,
+    ReverseName,
     Scanner,
     SpamScan,
     Status,
@@ -80,8 +81,15 @@ def scored(score: str, last_external: str = IP) -> Fact:
     return Fact(Status.PASS, (score, last_external, "RULE=" + score))
 
 
+NAMED = Fact(Status.PASS, ("mail.example.net",))
+
+
 def session_over(
-    world: World, told: list[Judged] | None = None, budget: float = 5.0, **domains: ContentKnobs
+    world: World,
+    told: list[Judged] | None = None,
+    budget: float = 5.0,
+    reverse: Fact = NAMED,
+    **domains: ContentKnobs,
 ) -> Session:
     by_name: dict[str, Policy] = {
         name.replace("_", "."): policy(name.replace("_", "."), zones=(), content=knobs)
@@ -90,7 +98,7 @@ def session_over(
     policies = PolicySet(policy(zones=(), content=CONTENT), by_name, ALL_SCANNED)
     engine = Engine(policies, world, "f00d" * 16, (told if told is not None else []).append, budget, new_id=lambda: ID)
     session = engine.session()
-    session.connect(Client(IP), Fact(Status.PASS, ("mail.example.net",)))
+    session.connect(Client(IP), reverse)
     session.helo(b"mail.example.net")
     session.mail(parse_path(b"<a@example.net>"))
     return session
@@ -240,6 +248,16 @@ async def test_a_score_that_stands_without_the_path_refuses_and_one_of_a_misled_
         session = session_over(world, a_example=replace(CONTENT, spam_reject_score=Points(500)))
         await rcpt(session, BOB)
         assert ((await eom(session)).action is Action.REJECT) is refused
+
+
+async def test_a_reverse_name_that_cannot_be_looked_up_is_held_against_nobody() -> None:
+    """SpamAssassin gives points for a client without a name."""
+    unknown = Fact(Status.TEMPERROR, why="SERVFAIL")
+    world = World({SPAM: scored("9.00"), CONFIRMING: scored("9.00"), ReverseName(IP): unknown})
+    session = session_over(world, reverse=unknown, a_example=replace(CONTENT, spam_reject_score=Points(500)))
+    await rcpt(session, BOB)
+    assert (await eom(session)).action is Action.MARK
+    assert b"(mail.example.net [192.0.2.7])" in world.received[ID]
 
 
 async def test_no_answer_from_the_confirming_scan_marks() -> None:

@@ -352,3 +352,24 @@ def test_it_serves_on_the_workers_own_event_loop_and_by_a_unix_socket(tmp_path: 
         return fact
 
     assert uvloop.run(main()).source == f"unix:{tmp_path}/s"
+
+
+@pytest.mark.parametrize(
+    ("date", "shown"),
+    [
+        (b" Sat, 21 Nov 2026 09:00:00 +0100", b"Sat, 21 Nov 2026 08:00:00 +0000"),
+        (b" Mon, 23 Nov 2026 09:00:00 +0000", b"Sun, 22 Nov 2026 09:00:00 +0000"),
+        (b" yesterday", b"Sun, 22 Nov 2026 09:00:00 +0000"),
+        (b" Sat, 21 Nov 99999999999 09:00:00", b"Sun, 22 Nov 2026 09:00:00 +0000"),
+    ],
+)
+async def test_without_its_path_a_message_has_come_when_it_says_that_it_was_written(date: bytes, shown: bytes) -> None:
+    """Else a message that has waited in a queue on its way would look as if it had lied about its date."""
+    content = message(b"hello\r\n", headers=(*HEADERS, Header(b"Date", date)))
+    content.received = RECEIVED.removesuffix(b"\r\n") + b"\r\n\tSun, 22 Nov 2026 09:00:00 +0000\r\n"
+    async with scanners([reply()], END) as servers, client_of(servers, content) as client:
+        await answer(client, WITHOUT_PATH)
+        await answer(client, WHOLE)
+        without_path, whole = (bytes(request) for request in servers[0].requests)
+    assert b"with ESMTP;\r\n\t" + shown + b"\r\n" in without_path
+    assert content.received in whole

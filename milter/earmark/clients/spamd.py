@@ -6,6 +6,8 @@ import socket
 import struct
 import time
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from email.utils import format_datetime, parsedate_to_datetime
 from functools import partial
 from typing import Literal, NamedTuple
 
@@ -21,6 +23,8 @@ Deliver = Callable[[Question, Fact], None]
 
 _NEW_FIELD = re.compile(rb"\n(?![ \t])")
 """A line end in a field's value that would let the rest of it be a field of its own."""
+_DATE_AT_MOST = 100
+"""Bytes of a date that are read."""
 _RESET = struct.pack("ii", 1, 0)
 
 
@@ -162,7 +166,29 @@ def _header(content: Content, view: Literal["whole", "without-path"]) -> bytes:
     fields = (
         b"%b:%b\r\n" % (name, with_crlf(_NEW_FIELD.sub(b"\n ", value))) for name, value in without_path(content.headers)
     )
-    return content.received + b"".join(fields) + b"\r\n"
+    return _as_old_as_the_message(content) + b"".join(fields) + b"\r\n"
+
+
+def _as_old_as_the_message(content: Content) -> bytes:
+    """Return our own Received field, dated no later than the message itself.
+
+    SpamAssassin compares Date with the Received fields. Without those of its way an honest message that has waited in
+    somebody's queue would look as if it had lied about its date.
+    """
+    clauses, _, ours = content.received.rpartition(b";")
+    theirs = next((value for name, value in content.headers if name.strip().lower() == b"date"), b"")
+    written, claimed = _date(ours), _date(theirs)
+    if written is None or claimed is None or claimed >= written:
+        return content.received
+    return clauses + b";\r\n\t" + format_datetime(claimed).encode("ascii") + b"\r\n"
+
+
+def _date(value: bytes) -> datetime | None:
+    try:
+        date = parsedate_to_datetime(value[:_DATE_AT_MOST].decode("latin-1"))
+        return date.replace(tzinfo=date.tzinfo or UTC).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
 
 
 async def _reply(reader: asyncio.StreamReader) -> bytes:

@@ -238,9 +238,7 @@ class Session:
     def end_of_message(self, done: Callable[[Verdict], None]) -> None:
         """Decide on the message, whose header and body have been told; `done` gets the verdict with its edits."""
         if self._content is not None:
-            reverse = self.facts.get(ReverseName(self.envelope.client.address))
-            name = reverse.data[0] if reverse and reverse.status is Status.PASS else ""
-            self._content.received = own_received(self.envelope, name, self.queue_id)
+            self._content.received = own_received(self.envelope, self._reverse_name(), self.queue_id)
             self._content.finish()
 
         def ended(verdict: Verdict) -> None:
@@ -251,6 +249,13 @@ class Session:
         if self.envelope.site.scanners:
             budget = max(budget, self._engine.scan_budget + _BACKSTOP)
         self._inquiry.gather(Stage.EOM, self.txn, self._asking_of_message(), budget, lambda: self._conclude(ended))
+
+    def _reverse_name(self) -> str:
+        """Return the client's name for who scans the message; where it is unknown, in the kindest sense, its HELO."""
+        fact = self.facts.get(ReverseName(self.envelope.client.address))
+        if fact is None or fact.status is Status.TEMPERROR:
+            return self.envelope.helo or ""
+        return fact.data[0] if fact.status is Status.PASS else ""
 
     def _asking_of_message(self) -> Asking:
         asking = [policy.asking_of_message for policy in self._accepting()]

@@ -4,7 +4,8 @@ A virus, an unscanned message and, where a domain opts in to it, a spam score sa
 becomes of the message; SpamAssassin's ordinary score counts towards a mark, like everything else.
 
 SpamAssassin looks at the message's claimed path. So a refusal needs a second opinion, the confirming scan of the
-message without that path: a path can keep a message from being refused, and never bring that about.
+message without that path: a path can keep a message from being refused, and never bring that about. And it needs the
+client's reverse name to be known, since SpamAssassin holds it against a client that it has none.
 """
 
 from collections.abc import Iterator, Mapping
@@ -15,12 +16,14 @@ from typing import Annotated, Literal
 from earmark.core.checks.check import EnvelopeCheck, MessageCheck
 from earmark.core.evidence import (
     NO_POINTS,
+    UNKNOWN,
     Fact,
     Facts,
     Finding,
     Origin,
     Points,
     Question,
+    ReverseName,
     Scanner,
     SpamScan,
     Stage,
@@ -216,7 +219,9 @@ def _spam(txn: Transaction, facts: Facts, knobs: ContentKnobs, ordinary: SpamSca
         yield Finding("SPAMASSASSIN_MISLED", Origin.CONTENT, NO_POINTS, why, "content.spamassassin", ordinary)
     confirming = _spam_scan(txn, knobs, "without-path")
     confirmed = _score(facts.get(confirming))
-    if _would_refuse(found, knobs, txn.envelope) and _would_refuse(confirmed, knobs, txn.envelope):
+    reverse = facts.get(ReverseName(txn.envelope.client.address), UNKNOWN)
+    known = bool(txn.envelope.exempt) or reverse.status is not Status.TEMPERROR
+    if known and _would_refuse(found, knobs, txn.envelope) and _would_refuse(confirmed, knobs, txn.envelope):
         score = points_text(confirmed.score if confirmed else 0)
         why = f"SpamAssassin gives {points_text(found.score)}, and {score} whatever path the message claims"
         word = "spam_reject_score"
