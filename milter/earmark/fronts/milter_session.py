@@ -12,16 +12,16 @@ Theory of operation
    for the answer to end of message where body chunks have no reply.
 """
 
-import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import ClassVar
 
 from earmark.core.mail import Client, Message, Transaction, domain_key, parse_address_text, parse_path
 from earmark.core.stamp import Trace, unjudged
 from earmark.core.text import decoded
 from earmark.core.verdict import Action, Edit, Hold, Outcome, Reply, Verdict
 from earmark.engine import Engine, Session
+from earmark.fronts.events import Events, tell_fault
 from earmark.fronts.milter_header import HeaderBlock
 from earmark.fronts.milter_terms import UNUSED_MACROS, Terms, agree, encode_edits, reverse_name, user_of
 from earmark.wire import RemoteError
@@ -47,20 +47,12 @@ _NO_HEADER = HeaderBlock()
 """What stands between two transactions, when no field can come."""
 
 
-class Events(Protocol):
-    """Where events are told; see `earmark.log`."""
-
-    def event(self, name: str, *, level: str = "info", **fields: Any) -> None:  # noqa: ANN401 - plain values, as JSON
-        """Write one event."""
-
-
 @dataclass(slots=True)
 class Shared:
     """What all milter sessions of a worker share."""
 
     engine: Engine
     log: Events
-    draining: bool = False
     lack_told: bool = False
     """That the MTA lets us edit nothing has been logged."""
 
@@ -147,11 +139,7 @@ class MilterSession:
             self._resume()
 
     def _log(self, error: Exception) -> None:
-        trace = "".join(traceback.format_exception(error))
-        verdict_id = self._session.id if self._session else ""
-        self._shared.log.event(
-            "error", level="error", front="milter", id=verdict_id, error=repr(error), traceback=trace
-        )
+        tell_fault(self._shared.log, "milter", error, self._session.id if self._session else "")
 
     def close(self) -> None:
         """Forget the client: it is gone."""
@@ -330,7 +318,6 @@ class MilterSession:
         self._macros.clear()
         self._stage = _NEGOTIATED
         self.between_clients = True
-        self.ended = self._shared.draining
 
     _COMMANDS: ClassVar[dict[int, tuple[Callable[["MilterSession", bytes], None], int]]] = {
         Command.NEGOTIATE: (_negotiate, _NEW),
