@@ -15,7 +15,6 @@ from earmark.service.doctor.diagnosis import Diagnosis, fails, passes, unknown, 
 from earmark.service.negotiation import why_not
 from earmark.stores.quarantine import DIRECTORY
 
-_PATIENCE = 5.0
 _MEGABYTE = 1_000_000
 
 
@@ -70,11 +69,14 @@ def diagnose_space(directory: Path, free: int, megabytes: int) -> Diagnosis:
     return passes(check, seen)
 
 
-def diagnose_submission(place: str) -> Diagnosis:
-    """Say whether the MTA at `[quarantine] submission` takes a message as it was. Nothing is sent."""
+def diagnose_submission(place: str, patience: float = 5.0) -> Diagnosis:
+    """Say whether the MTA at `[quarantine] submission` takes a message as it was. Nothing is sent.
+
+    `patience` is in seconds, for each reply.
+    """
     check = f"submission {place}"
     endpoint = Endpoint.parse(place)
-    smtp = smtplib.SMTP(timeout=_PATIENCE, local_hostname="localhost")  # else it asks the DNS for our name
+    smtp = smtplib.SMTP(timeout=patience, local_hostname="localhost")  # else it asks the DNS for our name
     try:
         code, said = smtp.connect(endpoint.host, endpoint.port or 0)
         if code != 220:
