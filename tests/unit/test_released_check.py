@@ -4,7 +4,7 @@ import pytest
 
 from earmark.core.checks.content import ContentKnobs
 from earmark.core.checks.released import examine, release_field, wants
-from earmark.core.evidence import Fact, Release, Status
+from earmark.core.evidence import Fact, Question, Release, Status
 from earmark.core.mail import Client, Envelope, Header, Message, Transaction, parse_path
 from earmark.core.policy import PolicySet
 from earmark.core.recipients import judge_all
@@ -66,7 +66,7 @@ def test_without_the_stores_word_nothing_is_released(status: Status) -> None:
 
 def test_the_record_keeps_what_the_verdict_is_derived_from() -> None:
     txn = transaction(f" 0123456789AB {TOKEN}".encode())
-    facts = {QUESTION: Fact(Status.PASS)}
+    facts: dict[Question, Fact] = {QUESTION: Fact(Status.PASS)}
     policies = PolicySet(policy(), {}, SITE)
     recipients, verdict = judge_all(
         txn, facts, policies, [parse_path(b"<bob@example.org>")], "00000000000A", ended="eom"
