@@ -38,9 +38,10 @@ async def ping(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
 
 @asynccontextmanager
 async def upstream_of(
-    servers: Sequence[ScriptedScanner], *, at_once: int = 4, deadline: float = 5.0
+    servers: Sequence[ScriptedScanner], *, at_once: int = 4, deadline: float = 5.0, restart: float = 0.0
 ) -> AsyncIterator[Upstream]:
-    upstream = Upstream([server.endpoint for server in servers], ping, at_once=at_once, deadline=deadline)
+    endpoints = [server.endpoint for server in servers]
+    upstream = Upstream(endpoints, ping, at_once=at_once, deadline=deadline, restart=restart)
     yield upstream
     upstream.close()
 
@@ -172,6 +173,35 @@ async def test_a_server_that_is_back_is_used_again_within_5_seconds(tmp_path: Pa
             assert (await upstream.run(ask))[0] == b"one."
             assert upstream.fact("clamav").status is Status.PASS
             assert upstream.counts()["failing_seconds"] > 0
+
+
+async def test_a_restart_costs_no_request() -> None:
+    async with scanners([HANG], END) as servers, upstream_of(servers, at_once=2, deadline=60, restart=30) as upstream:
+        running = [asyncio.create_task(upstream.run(ask)) for _ in range(4)]
+        await until(lambda: len(servers[0].requests) == 2)
+        await servers[0].stop()
+        await until(lambda: upstream.failing_since is not None)
+        late = asyncio.create_task(upstream.run(ask))
+        await asyncio.sleep(0)
+        servers[0].says = b"one."
+        await servers[0].start()
+        assert {said for said, _ in await asyncio.gather(*running, late)} == {b"one."}
+        assert upstream.counts()["unscanned"] == 0
+
+
+async def test_an_outage_that_lasts_longer_than_a_restart_is_not_waited_for() -> None:
+    async with scanners([b"one."], END) as servers, upstream_of(servers, deadline=60, restart=0.2) as upstream:
+        await servers[0].stop()
+        error = await fails(upstream)
+        assert error.why == f"{servers[0].endpoint}: Connection refused"
+        assert upstream.failing_since is not None
+        await fails(upstream)
+
+
+async def test_a_request_that_its_server_cannot_take_is_no_restart() -> None:
+    async with scanners([CUT], END) as servers, upstream_of(servers, deadline=60, restart=60) as upstream:
+        assert (await fails(upstream)).why == f"{servers[0].endpoint}: closed without an answer"
+        assert len(servers[0].requests) == 1
 
 
 async def test_what_is_under_way_at_a_server_that_turns_out_to_be_down_is_broken_off() -> None:

@@ -254,7 +254,7 @@ async def test_another_spamd_is_tried_where_one_fails() -> None:
 
 
 async def test_whether_it_answers_is_known_without_asking() -> None:
-    async with scanners([reply()], END) as servers, client_of(servers) as client:
+    async with scanners([reply()], END) as servers, client_of(servers, deadline=0.5) as client:
 
         def known() -> Fact:
             return asked(client, Scanner("spamassassin"))[0]

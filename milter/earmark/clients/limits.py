@@ -10,6 +10,7 @@ import os
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Self, TypeVar
 
@@ -102,14 +103,27 @@ class Upstream:
 
     A server that fails is asked at once whether it lives (`ping`), and whoever comes meanwhile waits for what it says.
     Without an answer it is down, what is under way there is broken off, and it is asked again every second. While all
-    are down nobody waits. To be made inside the event loop.
+    are down nobody waits, but for a server that may be restarting. To be made inside the event loop.
     """
 
-    def __init__(self, endpoints: Sequence[Endpoint], ping: Talk[None], *, at_once: int, deadline: float) -> None:
-        """`at_once` is the most requests under way; `deadline` the seconds for one, waiting and retry included."""
+    def __init__(
+        self,
+        endpoints: Sequence[Endpoint],
+        ping: Talk[None],
+        *,
+        at_once: int,
+        deadline: float,
+        restart: float = 0.0,
+    ) -> None:
+        """`at_once` is the most requests under way; `deadline` the seconds for one, waiting and retry included.
+
+        `restart` is how many seconds from the beginning of an outage requests wait for its end.
+        """
         self._servers = [_Server(endpoint, ping, self._answering) for endpoint in endpoints]
         self._slots = asyncio.Semaphore(at_once)
         self._deadline = deadline
+        self._restart = restart
+        self._returned = asyncio.Event()
         self._failed: OrderedDict[str, float] = OrderedDict()
         """By key, the loop's time when that request first failed; the latest last."""
         self._counts = {"scans": 0, "unscanned": 0, "retried": 0}
@@ -172,7 +186,7 @@ class Upstream:
             self._slots.release()
 
     async def _with_retry(self, end: float, talk: Talk[T]) -> tuple[T, Endpoint]:
-        server = await self._choose(end)
+        server = await self._choose(end) or await self._restarted(end)
         if server is None:
             raise UnansweredError(self._why())
         others = any(other.answers for other in self._servers if other is not server)
@@ -181,6 +195,8 @@ class Upstream:
         except _FAULTS as error:
             first = error
         another = await self._choose(end, server)
+        if another is None:
+            another = await self._restarted(end, server)
         if another is None:
             raise UnansweredError(_blame(server, first))
         self._counts["retried"] += 1
@@ -200,6 +216,18 @@ class Upstream:
                 return server
         return None
 
+    async def _restarted(self, end: float, failed: "_Server | None" = None) -> "_Server | None":
+        """Return the first server that is back from an outage as short as a restart; None where nothing was down."""
+        if not self._restart or (failed is not None and await failed.lives(end)):
+            return None
+        begun = self._outage()
+        if begun is not None:
+            self._returned.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout_at(min(end, begun + self._restart)):
+                    await self._returned.wait()
+        return next((server for server in self._servers if server.answers), None)
+
     def _why(self) -> str:
         """Return what each server's failure was."""
         return "; ".join(f"{server.endpoint}: {server.why}" for server in self._servers)
@@ -214,6 +242,7 @@ class Upstream:
         begun = self._outage()
         if begun is not None:
             self._failing_seconds += _now() - begun
+        self._returned.set()
 
     def _note_failure(self, key: str) -> float:
         """Return since when this request, or every request, has been failing."""

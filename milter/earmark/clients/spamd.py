@@ -26,6 +26,8 @@ _NEW_FIELD = re.compile(rb"\n(?![ \t])")
 _DATE_AT_MOST = 100
 """Bytes of a date that are read."""
 _RESET = struct.pack("ii", 1, 0)
+_RESTART = 5.0
+"""Seconds in which spamd is back after SIGHUP, as sa-update's cron job sends it: it drops what it is at."""
 
 
 class _Scan(NamedTuple):
@@ -46,7 +48,9 @@ class Spamd:
     def __init__(self, endpoints: Sequence[str], *, at_once: int, deadline: float) -> None:
         """`endpoints` are as server.toml has them; `at_once` and `deadline` as Upstream has them."""
         self._source = " ".join(endpoints)
-        self._upstream = Upstream(list(map(Endpoint.parse, endpoints)), _ping, at_once=at_once, deadline=deadline)
+        self._upstream = Upstream(
+            list(map(Endpoint.parse, endpoints)), _ping, at_once=at_once, deadline=deadline, restart=_RESTART
+        )
         self._held: dict[str, Content] = {}
         self._open: dict[_Scan, list[tuple[SpamScan, Deliver]]] = {}
         self._tasks: dict[_Scan, asyncio.Task[None]] = {}
