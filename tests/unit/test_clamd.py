@@ -15,6 +15,7 @@ from earmark.clients.clamd import Clamd
 from earmark.content import Content
 from earmark.core.evidence import Fact, Question, Scanner, Status, VirusScan
 from earmark.core.mail import Header
+from earmark.wire.clamd import ON_TOP
 from fakes.scanners import CUT, HANG, RESET, STALL, ScriptedScanner, scanners
 from fakes.waiting import until
 
@@ -66,13 +67,14 @@ async def asked_of(
 
 
 def unchunked(request: bytearray) -> bytes:
-    """The stream that came to the server."""
+    """The message that came to the server, without the line that is sent on top of each."""
     stream = bytes(request).removeprefix(b"zINSTREAM\0")
     message = b""
     while size := int.from_bytes(stream[:4], "big"):
         message += stream[4 : 4 + size]
         stream = stream[4 + size :]
-    return message
+    assert message.startswith(ON_TOP)
+    return message.removeprefix(ON_TOP)
 
 
 def open_files() -> int:

@@ -148,7 +148,7 @@ async def _talk(held: _Held, reader: asyncio.StreamReader, writer: asyncio.Strea
 
 async def _send(held: _Held, writer: asyncio.StreamWriter, answer: "asyncio.Future[bytes]") -> None:
     """Send the message as it comes in, or as much as clamd wants. Raises UnansweredError."""
-    writer.write(wire.INSTREAM)
+    writer.write(wire.INSTREAM + wire.chunk(wire.ON_TOP))
     async with aclosing(held.content.follow()) as pieces:
         async for piece in pieces:
             held.tell_outgrown()
