@@ -23,6 +23,7 @@ class Load(NamedTuple):
     deferred: int
     refused: int
     held: int
+    edits: int
     milliseconds: dict[str, dict[str, float]]
     """p50, p99 and max by what was timed."""
 
@@ -47,17 +48,20 @@ class Addresses:
 def run_load(
     socket: Path, first: int, messages: int, *, connections: int = CONNECTIONS, rate: float = 0.0,
     while_held: Callable[[], None] | None = None, patience: int = 30, signature: str = "",
+    message: Path | None = None, core: int = LOAD_CORE,
 ) -> Load:  # fmt: skip
     """Send messages from client addresses `first` and on; in the open loop of `rate` messages a second where given.
 
     With `while_held` all messages wait, once they have sent MAIL, until that has returned. A session that hears nothing
-    for `patience` seconds is lost. `signature` is the value of a DKIM-Signature field that each message has.
+    for `patience` seconds is lost. `signature` is the value of a DKIM-Signature field that each message has; with
+    `message`, a file, all are that one (see `bench.mails`).
     """
     options = ["-c", str(connections), "-n", str(messages), "-a", str(first), "-t", str(patience)]
     options += ["-r", f"{rate:.3f}"] if rate else []
     options += ["-s", signature] if signature else []
+    options += ["-m", str(message)] if message else []
     options += ["-h"] if while_held else []
-    command = pinned(LOAD_CORE, program("miltload"), *options, socket)
+    command = pinned(core, program("miltload"), *options, socket)
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as generator:
         assert generator.stdout is not None
         if while_held:
@@ -71,5 +75,5 @@ def _read(counted: dict[str, Any]) -> Load:
     lost = counted["dropped"] + counted["out_of_protocol"] + counted["timed_out"]
     return Load(
         counted["messages"], counted["seconds"], lost, counted["deferred"], counted["refused"], counted["held"],
-        counted["milliseconds"],
+        counted["edits"], counted["milliseconds"],
     )  # fmt: skip

@@ -4,6 +4,7 @@ import os
 import platform
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -19,6 +20,17 @@ LOAD_CORE = _CORES[-1]
 def pinned(core: int, *command: str | Path) -> list[str | Path]:
     """Return the command that runs another one on that core only."""
     return ["taskset", "-c", str(core), *command]
+
+
+@contextmanager
+def on_core(core: int) -> Iterator[None]:
+    """Run this process on that core only, and for good what it starts meanwhile."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {core})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 def tree(pid: int) -> Iterator[int]:
@@ -58,7 +70,24 @@ def settle(pid: int, within: float = 3.0) -> None:
 
 def resident(pid: int) -> int:
     """Return the bytes of resident memory of the largest process in a tree: the worker."""
-    return max(_resident(each) for each in tree(pid))
+    return _resident(largest(pid))
+
+
+def largest(pid: int) -> int:
+    """Return the process with the most resident memory in a tree: the worker."""
+    return max(tree(pid), key=_resident)
+
+
+def reset_peak(pid: int) -> int:
+    """Have the kernel forget how much memory a process has had at most; return the bytes that it has now."""
+    Path(f"/proc/{pid}/clear_refs").write_text("5")
+    return peak(pid)
+
+
+def peak(pid: int) -> int:
+    """Return the most bytes of resident memory that a process has had since it began, or since `reset_peak`."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM"))
 
 
 def _resident(pid: int) -> int:

@@ -12,34 +12,40 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from bench import content, rows
 from bench.lists import lists
 from bench.load import Addresses, run_load
 from bench.machine import SERVER_CORE, pinned
 from bench.report import as_json, line, write_page
-from bench.rows import ROWS, Conditions, Row
+from bench.rows import Conditions, Row
 from bench.servers import write_configuration
 from e2e_lab.processes import wait_until
 
 _PROFILED_MESSAGES = 5000
+_ROWS = rows.ROWS | content.ROWS
+_GROUPS = {"content": tuple(content.ROWS)}
+"""Names that stand for several rows."""
+_NAMES = f"rows to measure: {', '.join((*_ROWS, *_GROUPS))} (default: all)"
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="./dev bench", description="Measure what docs/performance.md promises.")
-    parser.add_argument("rows", nargs="*", metavar="NAME", help=f"rows to measure: {', '.join(ROWS)} (default: all)")
+    parser.add_argument("rows", nargs="*", metavar="NAME", help=_NAMES)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows there too")
     parser.add_argument("--write", action="store_true", help="write the figures into docs/performance.md")
     parser.add_argument("--rounds", type=int, default=7, help="alternating rounds (default 7)")
     parser.add_argument("--messages", type=int, default=200_000, help="messages of the row `memory` (default 200000)")
     parser.add_argument("--profile", action="store_true", help="profile the whole path instead of measuring")
     arguments = parser.parse_args()
-    if unknown := set(arguments.rows) - ROWS.keys():
+    arguments.rows = [row for name in arguments.rows for row in _GROUPS.get(name, (name,))]
+    if unknown := set(arguments.rows) - _ROWS.keys():
         parser.error(f"no such row: {', '.join(sorted(unknown))}")
     return arguments
 
 
 def _measure(conditions: Conditions, names: Sequence[str]) -> Iterator[Row]:
-    for measure in dict.fromkeys(ROWS[name] for name in names):
-        yield from measure(conditions, [name for name in names if ROWS[name] is measure])
+    for measure in dict.fromkeys(_ROWS[name] for name in names):
+        yield from measure(conditions, [name for name in names if _ROWS[name] is measure])
 
 
 def _profile(dns: int, top: Path) -> None:
@@ -65,16 +71,16 @@ def _run(arguments: argparse.Namespace, top: Path) -> None:
         if arguments.profile:
             _profile(dns, top)
             return
-        rows = []
-        names = [name for name in ROWS if name in arguments.rows or not arguments.rows]
+        measured = []
+        names = [name for name in _ROWS if name in arguments.rows or not arguments.rows]
         for row in _measure(Conditions(dns, arguments.rounds, arguments.messages, Addresses()), names):
             sys.stdout.write(line(row))
             sys.stdout.flush()
-            rows.append(row)
+            measured.append(row)
     if arguments.json:
-        arguments.json.write_text(as_json(rows))
+        arguments.json.write_text(as_json(measured))
     if arguments.write:
-        write_page(rows, shlex.join(["./dev", "bench", *sys.argv[1:]]))
+        write_page(measured, shlex.join(["./dev", "bench", *sys.argv[1:]]))
 
 
 def main() -> None:

@@ -11,7 +11,6 @@
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
-#include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,9 +22,11 @@
 #include <unistd.h>
 
 #include "figures.h"
+#include "message.h"
+#include "options.h"
 #include "packets.h"
 
-enum { PACKET_AT_MOST = 1 << 20, EVENTS = 256 };
+enum { PACKET_AT_MOST = 1 << 20, SEND_AT_ONCE = 1 << 16, EVENTS = 256 };
 
 struct connection {
     int fd, connecting, waiting, held, writing, index;
@@ -36,30 +37,13 @@ struct connection {
     double due, asked, heard;
 };
 
-static struct {
-    const char *socket;
-    long connections, messages;
-    uint32_t first, hops;
-    double rate, timeout;
-    int hold;
-} options = {.connections = 10, .messages = 10000, .hops = 1000, .timeout = 30};
-
+static struct options options;
 static struct sockaddr_un peer = {.sun_family = AF_UNIX};
 static struct connection *connections;
 static struct figures figures;
 static long begun, ended, on_hold;
 static double started;
 static int poller, timer, released, full; /* full: the milter's listen queue was, when last tried */
-
-static void die(const char *format, ...)
-{
-    va_list arguments;
-    va_start(arguments, format);
-    vfprintf(stderr, format, arguments);
-    va_end(arguments);
-    fputc('\n', stderr);
-    exit(2);
-}
 
 static double due_at(long number)
 {
@@ -148,15 +132,18 @@ static int flush(struct connection *connection)
 
 static void advance(struct connection *connection)
 {
-    if (connection->stage == HEADER && ++connection->index < header_count())
+    if (++connection->index < packet_count(connection->stage))
         return;
+    connection->index = 0;
     connection->stage++;
 }
 
-/* Send packets up to the first that needs an answer, or to where the connection is held. */
+/* Send packets up to the first that needs an answer, to where the socket is full, or to where the connection is held. */
 static void send_on(struct connection *connection)
 {
     while (!(connection->stage == RCPT && options.hold && !released)) {
+        if (connection->out.length > SEND_AT_ONCE && (!flush(connection) || connection->writing))
+            return;
         const struct stage_rule *rule = &stage_rules[connection->stage];
         if (connection->steps & rule->skip) {
             connection->stage++;
@@ -287,8 +274,11 @@ static void on_event(struct connection *connection, uint32_t events)
     if (connection->connecting) {
         connection->connecting = 0;
         send_on(connection);
-    } else if ((events & EPOLLOUT) && !flush(connection)) {
-        return;
+    } else if (events & EPOLLOUT) {
+        if (!flush(connection))
+            return;
+        if (!connection->writing && !connection->waiting && !connection->held)
+            send_on(connection);
     }
     if (connection->fd >= 0 && (events & (EPOLLIN | EPOLLHUP | EPOLLERR)))
         read_on(connection);
@@ -359,36 +349,12 @@ static void run(void)
     }
 }
 
-static const char usage[] = "usage: miltload [-c CONNECTIONS] [-n MESSAGES] [-a FIRST-ADDRESS] [-p HOPS] "
-                            "[-r MESSAGES-A-SECOND] [-t SECONDS-TO-AN-ANSWER] [-s DKIM-SIGNATURE] [-h] SOCKET";
-
-static void read_options(int count, char **words)
-{
-    int option;
-    while ((option = getopt(count, words, "c:n:a:p:r:t:s:h")) != -1)
-        switch (option) {
-        case 'c': options.connections = atol(optarg); break;
-        case 'n': options.messages = atol(optarg); break;
-        case 'a': options.first = (uint32_t)strtoul(optarg, NULL, 10); break;
-        case 'p': options.hops = (uint32_t)strtoul(optarg, NULL, 10); break;
-        case 'r': options.rate = atof(optarg); break;
-        case 't': options.timeout = atof(optarg); break;
-        case 's': signature = optarg; break;
-        case 'h': options.hold = 1; break;
-        default: die(usage);
-        }
-    if (optind != count - 1 || options.connections < 1 || options.messages < 1 || options.hops < 1)
-        die(usage);
-    if (options.hold)
-        options.connections = options.messages;
-    if (strlen(words[optind]) >= sizeof peer.sun_path)
-        die("the socket's path is too long");
-    strcpy(peer.sun_path, words[optind]);
-}
-
 int main(int count, char **words)
 {
-    read_options(count, words);
+    read_options(&options, count, words);
+    if (options.message)
+        message_read(options.message);
+    strcpy(peer.sun_path, options.socket);
     poller = epoll_create1(EPOLL_CLOEXEC);
     if (!(connections = calloc((size_t)options.connections, sizeof *connections)))
         die("out of memory");

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "message.h"
+
 enum { HDR_LEADSPC = 0x100000, LISTS = 7, LIST_SIZE = 512 };
 
 const struct stage_rule stage_rules[STAGES] = {
@@ -65,9 +67,15 @@ _Static_assert(HEADERS == 3 + sizeof fields / sizeof *fields, "two Received, Mes
 
 const char *signature;
 
-int header_count(void)
+int packet_count(enum stage stage)
 {
-    return signature ? HEADERS + 1 : HEADERS;
+    if (stage == HEADER && message_fields())
+        return message_fields();
+    if (stage == HEADER)
+        return signature ? HEADERS + 1 : HEADERS;
+    if (stage == BODY && message_chunks())
+        return message_chunks();
+    return 1;
 }
 
 void mail_set(struct mail *mail, uint32_t number, uint32_t hops)
@@ -232,10 +240,16 @@ void put_stage(struct buffer *buffer, enum stage stage, int index, const struct 
         put_text(buffer, "<rcpt@example.org>");
         break;
     case HEADER:
-        put_field(buffer, index, mail, steps);
+        if (message_fields())
+            put_message_field(buffer, index, mail, (steps & HDR_LEADSPC) != 0);
+        else
+            put_field(buffer, index, mail, steps);
         break;
     case BODY:
-        put_body(buffer);
+        if (message_chunks())
+            put_message_chunk(buffer, index, mail);
+        else
+            put_body(buffer);
         break;
     default:
         break;

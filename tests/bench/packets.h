@@ -23,8 +23,8 @@ struct buffer {
     size_t length, offset, capacity;
 };
 
-/* How many header fields a message has. */
-int header_count(void);
+/* How many packets a stage has: one for each header field and each body chunk. */
+int packet_count(enum stage stage);
 
 /* What differs from one message to the next. */
 struct mail {
@@ -37,7 +37,7 @@ void mail_set(struct mail *mail, uint32_t number, uint32_t hops);
 
 void buffer_reserve(struct buffer *buffer, size_t more);
 
-/* Append the packet of a stage, its macros before it. `index` counts header fields. */
+/* Append the packet of a stage, its macros before it. `index` counts those of a stage. */
 void put_stage(struct buffer *buffer, enum stage stage, int index, const struct mail *mail, uint32_t steps);
 
 /* Append a packet without data: 'A' (abort) or 'Q' (quit). */

@@ -35,7 +35,7 @@ def main(directory: Path, path: Path, state: Path) -> None:
     threading.Thread(target=_drain_later, args=(ours,), daemon=True).start()
     state.mkdir(exist_ok=True)
     generation = config.load(directory)
-    worker = Worker(generation, None, _all_armed(generation.zones), state, theirs)
+    worker = Worker(generation, None, _all_armed(generation.zones), state, theirs, workers=1)
     profile = cProfile.Profile()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         profile.runcall(runner.run, worker.run())

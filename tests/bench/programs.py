@@ -7,7 +7,7 @@ from pathlib import Path
 _HERE = Path(__file__).parent
 _BUILD = _HERE / "build"
 _SOURCES = {
-    "miltload": (("miltload.c", "packets.c", "figures.c"), ()),
+    "miltload": (("miltload.c", "options.c", "message.c", "packets.c", "figures.c"), ()),
     "noop_c": (("noop_c.c",), ("-lmilter",)),
     "slowdns": (("slowdns.c",), ()),
 }

@@ -2,10 +2,11 @@
 
 import statistics
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 from bench.load import CONNECTIONS, Addresses, Load, run_load
-from bench.machine import cpu_seconds, settle
+from bench.machine import LOAD_CORE, cpu_seconds, settle
 from bench.servers import Server
 
 _SECONDS = 2.5
@@ -32,13 +33,18 @@ class Contender:
         messages: int = 0,
         warm: bool = False,
         signature: str = "",
+        message: Path | None = None,
+        core: int = LOAD_CORE,
     ) -> None:
         """Warm it up. Without `messages`, a run has as many as fit in about 2.5 seconds.
 
-        With `warm`, the same clients send again in each run, so that the cache has all answers about them.
+        With `warm`, the same clients send again in each run, so that the cache has all answers about them. The load is
+        on `core`; `message` is as `run_load` has it.
         """
         self._warm = warm
         self._signature = signature
+        self._message = message
+        self._core = core
         self._server = server
         self._addresses = addresses
         self._connections = connections
@@ -52,8 +58,9 @@ class Contender:
         before = cpu_seconds(self._server.pid)
         first = 0 if self._warm else self._addresses.take(self.messages)
         load = run_load(
-            self._server.socket, first, self.messages, connections=self._connections, signature=self._signature
-        )
+            self._server.socket, first, self.messages, connections=self._connections, signature=self._signature,
+            message=self._message, core=self._core,
+        )  # fmt: skip
         settle(self._server.pid)
         used = cpu_seconds(self._server.pid) - before
         return Sample(used * 1e6 / self.messages, load)

@@ -64,10 +64,11 @@ class Conditions(NamedTuple):
     addresses: Addresses
 
 
-def _row(
+def median_row(
     name: str, ratios: Sequence[float], goal: float, what: str, figures: dict[str, float], *, unit: str = "x",
     at_most: bool = False,
 ) -> Row:  # fmt: skip
+    """Return the row of a figure that each round has given."""
     spread = (min(ratios), max(ratios))
     return Row(name, statistics.median(ratios), goal, spread, unit, at_most, what, figures)
 
@@ -106,7 +107,7 @@ def whole_path(conditions: Conditions, wanted: Sequence[str]) -> Iterator[Row]:
             "cpu_us": ours.cpu, "peer_cpu_us": peer.cpu, "messages_a_second": ours.rate,
             "peer_messages_a_second": peer.rate, "dropped": float(ours.dropped + peer.dropped),
         }  # fmt: skip
-        yield _row(row, cpu_ratios(peer, ours), _GOAL[row], _WHAT[row], figures)
+        yield median_row(row, cpu_ratios(peer, ours), _GOAL[row], _WHAT[row], figures)
 
 
 def added_delay(conditions: Conditions, _wanted: Sequence[str]) -> Iterator[Row]:
@@ -128,7 +129,7 @@ def added_delay(conditions: Conditions, _wanted: Sequence[str]) -> Iterator[Row]
         "dropped": float(dropped),
     }  # fmt: skip
     what = "from when a message is due to the answer to RCPT, 99th percentile, above the 50 ms that every list takes"
-    yield _row("added-delay", added, 5.0, what, figures, unit="ms", at_most=True)
+    yield median_row("added-delay", added, 5.0, what, figures, unit="ms", at_most=True)
 
 
 def waiting_sessions(conditions: Conditions, _wanted: Sequence[str]) -> Iterator[Row]:
@@ -148,7 +149,7 @@ def waiting_sessions(conditions: Conditions, _wanted: Sequence[str]) -> Iterator
     figures = {"sessions": float(load.held), "dropped": float(dropped), "worker_mb": held / 1e6,
                "slowest_answer_ms": load.milliseconds["message"]["max"]}  # fmt: skip
     what = "resident memory of the worker for each of 10,000 sessions that wait after MAIL; none may be dropped"
-    yield _row("waiting-sessions", [each], 20.0, what, figures, unit="KiB", at_most=True)
+    yield median_row("waiting-sessions", [each], 20.0, what, figures, unit="KiB", at_most=True)
 
 
 def memory(conditions: Conditions, _wanted: Sequence[str]) -> Iterator[Row]:
@@ -191,7 +192,7 @@ def dead_list(conditions: Conditions, _wanted: Sequence[str]) -> Iterator[Row]:
         "dropped": float(with_dead.dropped + without.dropped),
     }  # fmt: skip
     what = "CPU a message with one of five lists dead / without that list"
-    yield _row("dead-list", cpu_ratios(with_dead, without), 1.05, what, figures, at_most=True)
+    yield median_row("dead-list", cpu_ratios(with_dead, without), 1.05, what, figures, at_most=True)
 
 
 def checks(conditions: Conditions, _wanted: Sequence[str]) -> Iterator[Row]:
@@ -224,7 +225,7 @@ def checks(conditions: Conditions, _wanted: Sequence[str]) -> Iterator[Row]:
     figures |= {"nothing_us": contenders["nothing"].cpu, "everything_us": contenders["everything"].cpu}
     figures["dropped"] = float(sum(each.dropped for each in contenders.values()))
     for row, name, goal, what in _CHECK_ROWS:
-        yield _row(row, above[name], goal, what, figures if row == "checks" else {}, unit="us", at_most=True)
+        yield median_row(row, above[name], goal, what, figures if row == "checks" else {}, unit="us", at_most=True)
 
 
 _CHECK_ROWS = (

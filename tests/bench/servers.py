@@ -4,7 +4,7 @@ import re
 import shutil
 import sys
 import tempfile
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -32,6 +32,10 @@ socket_mode = 0o666
 resolvers = ["127.0.0.1:{dns}"]
 [site]
 names = ["mx.example.org"]
+"""
+_SCANNER = """\
+[{name}]
+endpoints = ["unix:{socket}"]
 """
 
 # Whoever is not measured is switched off: weights to nothing, lists to none, and what is on or off to off.
@@ -125,10 +129,11 @@ def write_configuration(
     zones: Sequence[str] = ZONES,
     received: Sequence[str] = RECEIVED_ZONES,
     checks: Collection[str] | None = None,
+    scanners: Mapping[str, Path] | None = None,
 ) -> Path:
     """Write a configuration directory: the shipped policy, with these lists in place of those that it asks.
 
-    Only `checks` look at anything, if given.
+    Only `checks` look at anything, if given. `scanners` are the sockets of "clamd" and "spamd".
     """
     directory = top / "configuration"
     shutil.copytree(_ROOT / "policies", directory / "policies", ignore=shutil.ignore_patterns("domains"))
@@ -139,6 +144,7 @@ def write_configuration(
         + _NAMES.format(zone=NAME_ZONE, symbol=_symbol(NAME_ZONE))
     )
     server = _SERVER.format(user=service_account(), state=top / "state", socket=socket, dns=dns)
+    server += "".join(_SCANNER.format(name=name, socket=path) for name, path in (scanners or {}).items())
     (directory / "policies" / "server.toml").write_text(server)
     policy = directory / "policies" / "default.toml"
     text = policy.read_text().partition("\n[[test]]")[0]
@@ -168,7 +174,8 @@ def _switched_off(line: str) -> str:
 
 
 @contextmanager
-def _served(name: str, command: Sequence[str | Path], socket: Path, log: Path) -> Iterator[Server]:
+def served(name: str, command: Sequence[str | Path], socket: Path, log: Path) -> Iterator[Server]:
+    """Run a milter on the server's core, from when it listens and rests."""
     process = Process(pinned(SERVER_CORE, *command), log)
     try:
         wait_until(lambda: not process.running or socket.is_socket(), f"{name} listens", _START_WITHIN)
@@ -181,7 +188,7 @@ def _served(name: str, command: Sequence[str | Path], socket: Path, log: Path) -
 
 
 @contextmanager
-def _directory() -> Iterator[Path]:
+def private_directory() -> Iterator[Path]:
     """A directory that a server which has given up root can reach."""
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         top = Path(name)
@@ -197,21 +204,24 @@ def earmark(
     zones: Sequence[str] = ZONES,
     received: Sequence[str] = RECEIVED_ZONES,
     checks: Collection[str] | None = LISTS_AND_ENVELOPE,
+    scanners: Mapping[str, Path] | None = None,
 ) -> Iterator[Server]:
     """`earmark serve` with one worker, its log in a file, its history on; with all checks where `checks` is None."""
-    with _directory() as top:
+    with private_directory() as top:
         socket = top / "socket"
-        directory = write_configuration(top, socket, dns, zones=zones, received=received, checks=checks)
+        directory = write_configuration(
+            top, socket, dns, zones=zones, received=received, checks=checks, scanners=scanners
+        )
         options: list[str | Path] = ["-c", directory, "--state", top / "state"]
         command = [sys.executable, "-m", "earmark", "serve", *options]
-        with _served(name, command, socket, top / "log") as server:
+        with served(name, command, socket, top / "log") as server:
             yield server
 
 
 @contextmanager
 def rspamd(dns: int) -> Iterator[Server]:
     """Debian's rspamd, scanning in its one milter worker, with its rbl module only and its log in a file."""
-    with _directory() as top:
+    with private_directory() as top:
         (top / "plugins").mkdir()
         for plugin in ("rbl.lua", "milter_headers.lua"):
             shutil.copy(_RSPAMD_PLUGINS / plugin, top / "plugins")
@@ -221,14 +231,14 @@ def rspamd(dns: int) -> Iterator[Server]:
         _RSPAMD_COMPILED.mkdir(parents=True, exist_ok=True)
         text = _RSPAMD.format(top=top, compiled=_RSPAMD_COMPILED, dns=dns, socket=socket, rbls=rbls)
         (top / "rspamd.conf").write_text(text)
-        with _served("rspamd", ["rspamd", "-f", "-i", "-c", top / "rspamd.conf"], socket, top / "output") as server:
+        with served("rspamd", ["rspamd", "-f", "-i", "-c", top / "rspamd.conf"], socket, top / "output") as server:
             yield server
 
 
 @contextmanager
 def libmilter() -> Iterator[Server]:
     """The no-op on C libmilter."""
-    with _directory() as top:
+    with private_directory() as top:
         socket = top / "socket"
-        with _served("libmilter", [program("noop_c"), str(socket)], socket, top / "log") as server:
+        with served("libmilter", [program("noop_c"), str(socket)], socket, top / "log") as server:
             yield server
