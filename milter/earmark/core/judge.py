@@ -18,6 +18,8 @@ Theory of operation
    unknowns credited as for a refusal, is not below that.
 6. After DATA the scores only mark. More becomes of a message only on a finding of the content for whose word (`opt_in`)
    the policy says so; and it is refused or deferred only where the policies of all accepted recipients have it so.
+7. Whom an entry of the lists allows, or may allow, is not refused for his spam score; and neither that score nor the
+   claimed path decides whom an entry allows.
 """
 
 from collections.abc import Iterable, Sequence
@@ -43,7 +45,7 @@ from earmark.core.mail import Envelope, Transaction
 from earmark.core.policy import Mode, OnError, Policy
 from earmark.core.verdict import Action, Outcome, Verdict
 
-ENGINE = 2
+ENGINE = 3
 """Rises whenever the same record could be judged otherwise; a stored verdict re-derives under its own number only."""
 
 MAX_ROUNDS = 4
@@ -144,8 +146,12 @@ def decide(
     if stage > Stage.RCPT:
         known = early.findings if early else ()
         findings = tuple(found for found in findings if found in known or not _only_defers(found))
+        words = _words(findings)
+        if "spam_reject_score" in words and _may_be_allowed(findings, unknown, txn, facts, policy):
+            words.remove("spam_reject_score")
         unsure = _is_unsure(unknown, facts, mark_score)
-        action, would = _at_end(mark_score, findings, policy, early.would if early else Action.ACCEPT, unsure=unsure)
+        early_would = early.would if early else Action.ACCEPT
+        action, would = _at_end(mark_score, words, policy, early_would, unsure=unsure)
         return Outcome(action, refuse_score, mark_score, findings, unknown, would)
     at_best = refuse_score + relief(unknown, txn.envelope, facts, policy)
     findings = tuple(found for found in findings if not _is_idle(found, at_best, policy))
@@ -198,31 +204,45 @@ def defers(finding: Finding, refuse_score: int) -> bool:
     return finding.defer_at is not None and refuse_score >= finding.defer_at and not finding.late
 
 
-def _at_end(
-    mark_score: int, findings: Sequence[Finding], policy: Policy, early: Action, *, unsure: bool
-) -> tuple[Action, Action]:
+def _at_end(mark_score: int, words: set[str], policy: Policy, early: Action, *, unsure: bool) -> tuple[Action, Action]:
     """Return what happens at the end of the message, and what mode = "enforce" would have done in all."""
-    marks = mark_score >= policy.mark_at or (policy.on_error is OnError.MARK and unsure)
-    asked = max(Action.MARK if marks else Action.ACCEPT, after_data(findings, mark_score, policy))
-    would = max(early, asked)
-    if policy.mode is Mode.OBSERVE or any(found.opt_in == RELEASED for found in findings):
+    asked = {policy.after_data.get(word, Action.ACCEPT) for word in words}
+    if mark_score >= policy.mark_at or (policy.on_error is OnError.MARK and unsure):
+        asked.add(Action.MARK)
+    action = max(asked, default=Action.ACCEPT)
+    would = max(early, action)
+    if policy.mode is Mode.OBSERVE or RELEASED in words:
         return Action.ACCEPT, would
-    if policy.mode is Mode.MARK:
-        return (Action.MARK if asked >= Action.MARK or would is Action.REJECT else Action.ACCEPT), would
-    return asked, would
+    if policy.mode is Mode.MARK:  # to be put off is no refusal, and nothing to mark a message for
+        marks = would is Action.REJECT or not asked <= {Action.ACCEPT, Action.DEFER}
+        return (Action.MARK if marks else Action.ACCEPT), would
+    return action, would
 
 
-def after_data(findings: Iterable[Finding], mark_score: int, policy: Policy) -> Action:
-    """Return what the words of these findings do, whatever the scores.
+def _words(findings: Iterable[Finding]) -> set[str]:
+    """Return by which words the findings of the content say what becomes of the message, whatever the scores."""
+    return {found.opt_in for found in findings if found.opt_in and found.origin is Origin.CONTENT and not found.late}
 
-    Whom an entry of the lists allows is not refused for his spam score. Postmaster and abuse are never refused.
+
+def _may_be_allowed(
+    findings: Iterable[Finding], unknown: Iterable[Question], txn: Transaction, facts: Facts, policy: Policy
+) -> bool:
+    """Return whether an entry of the lists allows the message, or may do so, as far as is known.
+
+    What the message claims of its path counts neither for nor against that, nor what SpamAssassin makes of it.
     """
-    asked = Action.ACCEPT
-    for found in findings:
-        if found.opt_in and found.origin is Origin.CONTENT and not found.late:
-            spared = found.opt_in == "spam_reject_score" and mark_score < UNLESS_ALLOWED
-            asked = max(asked, Action.ACCEPT if spared else policy.after_data.get(found.opt_in, Action.ACCEPT))
-    return asked if policy.refuses else min(asked, Action.QUARANTINE)
+    weighed = (
+        found.score
+        for found in findings
+        if found.origin is not Origin.HEADER and not isinstance(found.question, SpamScan)
+    )
+    of_message = sum(
+        check.relief(question, txn, facts, knobs)
+        for question in unknown
+        for check, knobs in policy.asking_of_message
+        if isinstance(check, MessageCheck)
+    )
+    return sum(weighed) + relief(unknown, txn.envelope, facts, policy) + of_message < UNLESS_ALLOWED
 
 
 def relief(unknown: Iterable[Question], envelope: Envelope, facts: Facts, policy: Policy) -> int:
@@ -254,8 +274,9 @@ def combine(outcomes: Sequence[Outcome], policies: Sequence[Policy], *, may_read
     """
     mildest = min((outcome.action for outcome in outcomes), default=Action.ACCEPT)
     if mildest >= Action.DEFER:
-        reply = next(outcome.reply for outcome in outcomes if outcome.action is mildest)
-        return Verdict(mildest, tuple(outcomes), reply=reply)
+        reply = min((outcome.reply for outcome in outcomes if outcome.action is mildest), key=str)
+        alike = (one if one.action is mildest else one._replace(action=mildest, reply=reply) for one in outcomes)
+        return Verdict(mildest, tuple(alike), reply=reply)
     settled = [_settled(outcome, policy) for outcome, policy in zip(outcomes, policies, strict=True)]
     mildest = min((outcome.action for outcome in settled), default=Action.ACCEPT)
     if mildest < Action.QUARANTINE and not may_readdress:

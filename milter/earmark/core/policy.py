@@ -95,9 +95,12 @@ class Policy:
         content = self.knobs.get("content", ContentKnobs())
         put(self, "content", content)
         of_dmarc = {"dmarc": Action.REJECT} if self.dmarc is AfterData.REJECT else {}
-        by_word = content.after_data()
-        put(self, "after_data", {**by_word, **of_dmarc})
-        put(self, "holds_content", any(action >= Action.QUARANTINE for action in by_word.values()))
+        by_word = {**content.after_data(), **of_dmarc}
+        if not self.refuses:
+            by_word = {word: _unrefusing(word, action) for word, action in by_word.items()}
+        put(self, "after_data", by_word)
+        of_scanners = (action for word, action in by_word.items() if word not in of_dmarc)
+        put(self, "holds_content", any(action >= Action.QUARANTINE for action in of_scanners))
         matters = (self.mode, self.on_error, self.mark_at, self.subject_tag, self.refuses, self.dmarc)
         put(self, "content_class", (*matters, *(id(knobs) for _, knobs in pairs)))  # equal knobs are one object
         put(self, "per_recipient", any(check.per_recipient for check, _ in of_envelope))
@@ -105,6 +108,13 @@ class Policy:
     def may_hold(self, site: Site) -> bool:
         """Return whether a finding may bring a message to quarantine, or have it refused where others take it."""
         return self.dmarc is AfterData.REJECT or (bool(site.scanners) and self.holds_content)
+
+
+def _unrefusing(word: str, action: Action) -> Action:
+    """Return what becomes of mail that is never refused nor put off: a virus is held, all else is only marked."""
+    if action is Action.REJECT:
+        return Action.QUARANTINE if word.startswith("virus") else Action.MARK
+    return Action.ACCEPT if action is Action.DEFER else action
 
 
 _ALWAYS_REACHABLE = frozenset({"postmaster", "abuse"})

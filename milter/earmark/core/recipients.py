@@ -13,7 +13,7 @@ from earmark.core.evidence import Facts, Stage
 from earmark.core.judge import combine, decide, examine
 from earmark.core.mail import Address, Transaction
 from earmark.core.phrase import reply_for
-from earmark.core.policy import Policy, PolicySet
+from earmark.core.policy import Mode, Policy, PolicySet
 from earmark.core.verdict import Action, AddRecipient, Edit, Hold, Outcome, RemoveRecipient, Reply, Verdict
 
 JUNK = "junk"
@@ -58,10 +58,11 @@ def outcome_at_rcpt(txn: Transaction, facts: Facts, policy: Policy, recipient: A
 def separated(outcome: Outcome, policy: Policy, before: Sequence[Recipient], verdict_id: str) -> Outcome:
     """Return what a recipient meets who would be accepted after these, where its own policy will not share a message.
 
-    It is told to come in a message of its own (RFC 5321 section 4.5.3.1.10 has the code), as senders know to do.
+    It is told to come in a message of its own (RFC 5321 section 4.5.3.1.10 has the code), as senders know to do. So is
+    nobody where the policy only observes or marks, nor the postmaster.
     """
-    alone = policy.content.mixed_recipients is MixedRecipients.SEPARATE
-    if outcome.action is not Action.ACCEPT or not alone:
+    alone = policy.content.mixed_recipients is MixedRecipients.SEPARATE and policy.mode is Mode.ENFORCE
+    if outcome.action is not Action.ACCEPT or not alone or not policy.refuses:
         return outcome
     others = (one.policy.content_class for one in before if one.outcome.action is Action.ACCEPT)
     if all(other == policy.content_class for other in others):
@@ -111,9 +112,12 @@ def _readdressed(ended: Sequence[Recipient], action: Action, means: Means) -> tu
     if action > Action.QUARANTINE or not means.readdress:
         return ()
     found: dict[Edit, None] = {}
+    taken_away = {one.address.text.lower() for one in accepted if one.outcome.action is Action.QUARANTINE}
     for one in accepted:
         detail = one.policy.content.mixed_marks is MixedMarks.DETAIL
         junk = _junk(one.address) if one.outcome.action is Action.MARK and action is Action.ACCEPT and detail else ""
+        if junk.lower() in taken_away:  # to take it away would take this copy, too
+            junk = ""
         if junk:
             found[AddRecipient(junk)] = None
         if junk or one.outcome.action is Action.QUARANTINE:

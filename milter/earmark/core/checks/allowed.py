@@ -12,7 +12,18 @@ from earmark.core.authentication.assessment import Assessment, assess
 from earmark.core.authentication.dmarc_record import Disposition
 from earmark.core.checks.access import AccessKnobs, consult
 from earmark.core.checks.check import MessageCheck
-from earmark.core.evidence import DmarcRecords, Entries, Facts, Finding, Origin, Points, Question, Stage, Status
+from earmark.core.evidence import (
+    NO_POINTS,
+    DmarcRecords,
+    Entries,
+    Facts,
+    Finding,
+    Origin,
+    Points,
+    Question,
+    Stage,
+    Status,
+)
 from earmark.core.mail import Envelope, Transaction
 
 
@@ -73,10 +84,18 @@ def _same_organization(domain: str, envelope: Envelope) -> bool:
     return bool(domain) and (domain == own or registrable(domain) == registrable(own) != "")
 
 
+def relief(question: Question, txn: Transaction, facts: Facts, knobs: AccessKnobs) -> int:
+    """Return what an entry for the sender would count if this question were answered so as to prove him."""
+    if not knobs.allow or not _is_about_sender(facts) or question not in assess(txn, facts).asked:
+        return NO_POINTS
+    decision = consult(txn.envelope, facts, knobs, signed=True).decision
+    return knobs.allow if decision and decision.entry and _allows_sender(decision.entry) else NO_POINTS
+
+
 def reads_body(knobs: AccessKnobs) -> bool:
     """Return whether an entry may wait for a signature."""
     return knobs.allow < 0
 
 
-ALLOWED = MessageCheck("access", Stage.EOM, Origin.CONTENT, AccessKnobs, wants, examine, reads_body)
+ALLOWED = MessageCheck("access", Stage.EOM, Origin.CONTENT, AccessKnobs, wants, examine, reads_body, relief)
 """Shares its section with `checks.access`: an entry that allows weighs the same, whatever proves it."""

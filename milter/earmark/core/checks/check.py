@@ -26,6 +26,11 @@ def no_relief(_question: Question, _envelope: Envelope, _facts: Facts, _knobs: K
     return 0
 
 
+def no_relief_of_message(_question: Question, _txn: Transaction, _facts: Facts, _knobs: Knobs) -> int:
+    """Return 0, as `no_relief` does."""
+    return 0
+
+
 def no_effects(_envelope: Envelope, _facts: Facts, _knobs: Knobs, _action: Action) -> Iterable[Effect]:
     """Return nothing: what this check learns is kept nowhere."""
     return ()
@@ -67,6 +72,8 @@ class MessageCheck:
     examine: Callable[[Transaction, Facts, Knobs], Iterable[Finding]]
     reads_body: Callable[[Knobs], bool] = lambda _knobs: False
     """Whether it may ask what only the whole message can answer."""
+    relief: Callable[[Question, Transaction, Facts, Knobs], int] = no_relief_of_message
+    """As of an EnvelopeCheck."""
     of_exempt: bool = False
     """It looks at exempt sessions too."""
 
