@@ -114,8 +114,8 @@ def message(
 
 
 @asynccontextmanager
-async def client_of(spamd: RealSpamd) -> AsyncIterator[Spamd]:
-    client = Spamd([spamd.endpoint], at_once=2, deadline=60)
+async def client_of(spamd: RealSpamd, *, deadline: float = 60) -> AsyncIterator[Spamd]:
+    client = Spamd([spamd.endpoint], at_once=2, deadline=deadline)
     yield client
     client.close()
 
@@ -265,3 +265,37 @@ async def test_a_reload_of_the_rules_during_scans_loses_none(spamd: RealSpamd) -
         await until(lambda: len(facts) == len(questions), 60)
     assert {fact.status for fact in facts} == {Status.PASS}
     assert all("LAB_SPAM_3" in rules_of(read_spam_score(fact.data)) for fact in facts)
+
+
+async def test_a_spamd_that_hangs_costs_the_deadline_and_is_used_again(spamd: RealSpamd) -> None:
+    async with client_of(spamd, deadline=1) as client:
+        client.hold("m", message())
+        spamd.hang()
+        try:
+            fact = await answer(client)
+        finally:
+            spamd.go_on()
+        assert (fact.status, fact.data[0]) == (Status.TEMPERROR, "failing")
+
+        async def scans() -> bool:
+            return (await answer(client)).status is Status.PASS
+
+        await until(scans, 5)
+
+
+async def test_children_that_others_have_used_up_are_unknown_and_used_again(spamd: RealSpamd) -> None:
+    stalled = [await asyncio.open_connection("127.0.0.1", spamd.port) for _ in range(6)]
+    for _, writer in stalled:
+        writer.write(b"REPORT SPAMC/1.5\r\nContent-length: 100\r\n\r\nhalf a mess")
+    async with client_of(spamd, deadline=1) as client:
+        client.hold("m", message())
+        fact = await answer(client)
+        for _, writer in stalled:
+            writer.close()
+            await writer.wait_closed()
+        assert (fact.status, fact.data[0]) == (Status.TEMPERROR, "failing")
+
+        async def scans() -> bool:
+            return (await answer(client)).status is Status.PASS
+
+        await until(scans, 5)
