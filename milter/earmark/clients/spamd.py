@@ -88,7 +88,8 @@ class Spamd:
         if content is None:
             deliver(question, self._unscanned("the message is not there"))
         elif content.why:
-            deliver(question, self._unreadable(content))
+            error = self._upstream.unanswered(unreadable(content), message_key(content))
+            deliver(question, error.fact(self._source))
         elif content.size > int(question.at_most):
             why = f"too big to scan: {content.size} bytes of at most {question.at_most}"
             deliver(question, UnansweredError(why, limit=True).fact(self._source))
@@ -124,11 +125,6 @@ class Spamd:
             except Exception as error:  # noqa: BLE001 - our own bug, reported; the others get their answer
                 context = {"message": "taking an answer about spam", "exception": error}
                 asyncio.get_running_loop().call_exception_handler(context)
-
-    def _unreadable(self, content: Content) -> Fact:
-        error = unreadable(content)
-        error.since = time.time()
-        return error.fact(self._source)
 
     def _unscanned(self, why: str) -> Fact:
         return UnansweredError(why, since=time.time()).fact(self._source)
