@@ -10,11 +10,15 @@ from typing import Any
 
 import pytest
 
+from e2e_lab.clamd import ClamdServer
+from e2e_lab.clamd import missing as clamd_is_missing
 from e2e_lab.lab import Lab
 from e2e_lab.processes import service_account
 from e2e_lab.redis import Redis
 from e2e_lab.redis import missing as redis_is_missing
 from e2e_lab.service import EARMARK
+from e2e_lab.spamd import Spamd
+from e2e_lab.spamd import missing as spamd_is_missing
 
 ERRORS = "errors.lab.test"
 Checks = Mapping[str, Mapping[str, Any]]
@@ -35,6 +39,9 @@ class Patient:
         for file in (self.earmark / "policies" / "domains").iterdir():
             if ERRORS in file.read_text():
                 file.unlink()
+        # nor are the lab's scanners as they should be
+        server = self.earmark / "policies" / "server.toml"
+        server.write_text(re.sub(r"(?ms)^\[(?:clamd|spamd)\]$.*?(?=^\[|\Z)", "", server.read_text()))
 
     def change(self, name: str, pattern: str, new: str) -> None:
         """Replace what must be there in a file of either configuration."""
@@ -42,6 +49,10 @@ class Patient:
         text, times = re.subn(pattern, new, file.read_text(), flags=re.MULTILINE)
         assert times, pattern
         file.write_text(text)
+
+    def add(self, section: str) -> None:
+        """Add a section to server.toml."""
+        self.change("policies/server.toml", r"^\[site\]$", f"{section}\n\n[site]")
 
     def doctor(self, *words: str) -> "subprocess.CompletedProcess[str]":
         return self._lab.service.run("doctor", "-c", str(self.earmark), "--postfix-config", str(self.postfix), *words)
@@ -147,6 +158,67 @@ def test_a_postfix_configuration_that_is_not_there_fails(patient: Patient) -> No
     checks = patient.checks()
     assert failing(checks) == {"postfix"}
     assert checks["postfix"]["seen"] == f"postconf: fatal: open {patient.postfix}/main.cf: No such file or directory"
+
+
+@pytest.mark.skipif(bool(clamd_is_missing()), reason=clamd_is_missing() or "clamd is here")
+def test_limits_of_a_clamd_that_let_viruses_pass_are_named(patient: Patient) -> None:
+    server = ClamdServer(StreamMaxLength="1M", MaxFileSize="5M", AlertExceedsMax="no")
+    right = ClamdServer(MaxThreads="12")
+    try:
+        patient.add(f'[clamd]\nendpoints = ["{server.unix}", "{right.tcp}"]')
+        checks = patient.checks()
+    finally:
+        server.stop()
+        right.stop()
+    assert failing(checks) == {f"size limit of clamd {server.unix}", f"other limits of clamd {server.unix}"}
+    assert "StreamMaxLength is below the 25000000 bytes" in checks[f"size limit of clamd {server.unix}"]["seen"]
+    assert "AlertExceedsMax yes" in checks[f"other limits of clamd {server.unix}"]["mend"]
+    assert checks[f"threads of clamd {server.unix}"]["state"] == "warn"
+    assert checks[f"threads of clamd {server.unix}"]["seen"].startswith("4 at most, 0 messages in its queue")
+    assert {checks[f"{what} of clamd {right.tcp}"]["state"] for what in ("size limit", "other limits", "threads")} == {
+        "pass"
+    }
+    assert checks[f"signatures of clamd {right.tcp}"]["state"] == "warn", "the lab's signatures have no day"
+
+
+@pytest.mark.skipif(bool(clamd_is_missing()), reason=clamd_is_missing() or "clamd is here")
+def test_a_clamd_that_passes_over_large_files_in_archives_is_named(patient: Patient) -> None:
+    server = ClamdServer(MaxFileSize="5M")
+    try:
+        patient.add(f'[clamd]\nendpoints = ["{server.unix}"]')
+        found = patient.checks()[f"other limits of clamd {server.unix}"]
+    finally:
+        server.stop()
+    assert found["state"] == "warn"
+    assert found["mend"].startswith("set MaxFileSize and MaxScanSize")
+
+
+@pytest.mark.skipif(bool(spamd_is_missing()), reason=spamd_is_missing() or "spamd is here")
+def test_a_spamd_without_our_report_is_named(lab: Lab, patient: Patient, local_spamd: Spamd) -> None:
+    other = Spamd(lab.top / "spamd-of-another-form", children=1, rules="clear_report_template\nreport Spam? _YESNO_\n")
+    try:
+        other.wait_ready()
+        patient.add(f'[spamd]\nendpoints = ["{local_spamd.endpoint}", "{other.endpoint}"]')
+        checks = patient.checks()
+    finally:
+        other.stop()
+    assert failing(checks) == {f"report of spamd {other.endpoint}"}
+    assert checks[f"report of spamd {other.endpoint}"]["mend"].startswith("copy deploy/spamassassin/earmark.cf")
+    assert checks[f"report of spamd {local_spamd.endpoint}"]["seen"].startswith("in our form, and it sees the client")
+
+
+def test_scanners_that_need_more_time_or_an_account_that_is_not_there_are_told_of_postfix(
+    lab: Lab, patient: Patient
+) -> None:
+    patient.add('[clamd]\nendpoints = ["unix:/nowhere/clamd.ctl"]')
+    budgets = r"^budget = (.*)\n(?:scan_budget = .*\n)?"
+    patient.change("policies/server.toml", budgets, "budget = \\1\nscan_budget = 61.0\n")
+    patient.change("policies/default.toml", "^mixed_marks = .*", 'mixed_marks = "detail"')
+    patient.change("main.cf", r"\Z", "recipient_delimiter =\n")
+    checks, smtp = patient.checks(), lab.postfix.smtp
+    assert failing(checks) == {"clamd unix:/nowhere/clamd.ctl", f"postfix content_timeout of {smtp}"}
+    assert checks["postfix recipient delimiter"]["state"] == "warn"
+    assert checks[f"postfix content_timeout of {smtp}"]["seen"].startswith("120s, and our scan_budget is 61 s")
 
 
 def test_it_changes_nothing(lab: Lab, patient: Patient) -> None:

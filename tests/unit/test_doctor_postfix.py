@@ -114,7 +114,7 @@ def test_the_end_of_a_message_must_leave_time_for_the_scanners(timeout: str, sta
 
 
 @pytest.mark.parametrize(
-    ("value", "state"), [("", State.FAIL), ("-", State.FAIL), ("+", State.PASS), ("-+", State.PASS)]
+    ("value", "state"), [("", State.WARN), ("-", State.WARN), ("+", State.PASS), ("-+", State.PASS)]
 )
 def test_who_is_readdressed_to_user_and_junk_must_be_found_there(value: str, state: State) -> None:
     main = {"recipient_delimiter": value}

@@ -14,7 +14,8 @@ from earmark.clients.clamd_health import ClamdHealth
 from earmark.config import Generation, load
 from earmark.config.files import copy_shipped
 from earmark.config.settings import ScannerSettings
-from earmark.service.doctor.clamd import diagnose_clamd, diagnose_signatures, diagnose_threads
+from earmark.service.doctor.clamd import diagnose_clamd, diagnose_signatures, diagnose_silence, diagnose_threads
+from earmark.service.doctor.clamd_limits import Limits
 from earmark.service.doctor.diagnosis import Diagnosis, State
 from earmark.service.doctor.quarantine import diagnose_directory, diagnose_space, diagnose_submission
 from earmark.service.doctor.scanners import diagnose_scanners
@@ -98,6 +99,13 @@ def test_each_thing_that_is_wrong_with_a_clamd_is_named(
     one = asked_clamd({**CLAMD, **says})[check]
     assert one.state is state, one
     assert seen in one.seen
+
+
+def test_large_files_that_are_passed_over_are_told_apart_from_deep_archives() -> None:
+    limits = Limits(takes=True, tells=True, tells_of_large=True)
+    assert diagnose_silence("it", limits).state is State.PASS
+    assert "MaxFileSize" in diagnose_silence("it", limits._replace(tells_of_large=False)).mend
+    assert "AlertExceedsMax" in diagnose_silence("it", limits._replace(tells=False, tells_of_large=False)).mend
 
 
 def test_what_no_policy_has_scanned_is_not_tried() -> None:

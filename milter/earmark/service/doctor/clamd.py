@@ -9,7 +9,7 @@ from earmark.clients.clamd_health import ClamdHealth, ask_health
 from earmark.clients.limits import Endpoint
 from earmark.config.settings import ScannerSettings
 from earmark.service.doctor.access import WRITE, find_account, obstacle
-from earmark.service.doctor.clamd_limits import try_limits
+from earmark.service.doctor.clamd_limits import Limits, try_limits
 from earmark.service.doctor.diagnosis import Diagnosis, fails, passes, unknown, warns
 from earmark.service.negotiation import why_not
 from earmark.service.scanner_board import SIGNATURES_OLD, days_since
@@ -91,7 +91,7 @@ def _limits(place: str, endpoint: Endpoint, largest: int) -> Iterator[Diagnosis]
         yield unknown(f"limits of clamd {place}", why_not(error), mend)
         return
     yield diagnose_size(f"size limit of clamd {place}", largest, takes=limits.takes)
-    yield diagnose_silence(f"other limits of clamd {place}", tells=limits.tells)
+    yield diagnose_silence(f"other limits of clamd {place}", limits)
 
 
 def diagnose_size(check: str, largest: int, *, takes: bool) -> Diagnosis:
@@ -103,9 +103,12 @@ def diagnose_size(check: str, largest: int, *, takes: bool) -> Diagnosis:
     return fails(check, seen, mend)
 
 
-def diagnose_silence(check: str, *, tells: bool) -> Diagnosis:
+def diagnose_silence(check: str, limits: Limits) -> Diagnosis:
     """Say what becomes of what clamd does not look into."""
-    if tells:
-        return passes(check, "it says where it has not looked")
-    seen = "it says OK of what it has not looked at, such as archives nested too deep: a virus passes there"
-    return fails(check, seen, "set AlertExceedsMax yes in clamd.conf, and restart clamd")
+    if not limits.tells:
+        seen = "it says OK of what it has not looked at, such as archives nested too deep: a virus passes there"
+        return fails(check, seen, "set AlertExceedsMax yes in clamd.conf, and restart clamd")
+    if not limits.tells_of_large:
+        seen = "it says OK of a file of 110 megabytes in an archive: unless it looks at that much, a virus passes there"
+        return warns(check, seen, "set MaxFileSize and MaxScanSize in clamd.conf to the same size, and restart clamd")
+    return passes(check, "it says where it has not looked")

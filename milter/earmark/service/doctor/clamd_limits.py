@@ -12,6 +12,8 @@ _PATIENCE = 10.0
 """Seconds for one answer."""
 _DEEP = 110
 """Archives in archives: clamd lets nobody set MaxRecursion above 100."""
+_LARGE = 110
+"""Mebibytes of a file in an archive: above the MaxFileSize of 25M that Debian sets, and ClamAV's own of 100M."""
 
 
 class Limits(NamedTuple):
@@ -20,12 +22,22 @@ class Limits(NamedTuple):
     takes: bool
     """A stream of the size that was asked about is within its StreamMaxLength."""
     tells: bool
-    """It says so when it has not looked at all of a message (AlertExceedsMax); else it says OK."""
+    """It says so when it has not looked into all archives in archives (AlertExceedsMax); else it says OK."""
+    tells_of_large: bool
+    """It says so when it has passed over a large file in an archive; else it says OK, or has looked at all of it.
+
+    AlertExceedsMax does not see to that where MaxFileSize is below MaxScanSize (ClamAV 1.4.6).
+    """
 
 
 async def try_limits(endpoint: Endpoint, size: int) -> Limits:
-    """Try a stream of `size` bytes, and one that is nested too deep. Raises OSError and RemoteError."""
-    return Limits(await _takes(endpoint, size), await _tells(endpoint))
+    """Try a stream of `size` bytes, an archive that is nested too deep, and one with a large file in it.
+
+    Takes clamd half a second. Raises OSError and RemoteError.
+    """
+    return Limits(
+        await _takes(endpoint, size), await _tells(endpoint, _nested(_DEEP)), await _tells(endpoint, _large(_LARGE))
+    )
 
 
 async def _takes(endpoint: Endpoint, size: int) -> bool:
@@ -40,8 +52,8 @@ async def _takes(endpoint: Endpoint, size: int) -> bool:
     raise RemoteError(f"{reply.result}: {reply.text}")
 
 
-async def _tells(endpoint: Endpoint) -> bool:
-    stream = clamd.INSTREAM + clamd.chunk(_nested(_DEEP)) + clamd.END
+async def _tells(endpoint: Endpoint, archive: bytes) -> bool:
+    stream = clamd.INSTREAM + clamd.chunk(archive) + clamd.END
     said = await exchange(endpoint, stream, within=_PATIENCE, at_most=clamd.REPLY_AT_MOST, half_close=False)
     reply = clamd.read_reply(said)
     if reply.result is clamd.Result.OK:
@@ -60,3 +72,15 @@ def _nested(depth: int) -> bytes:
             archive.writestr(zipfile.ZipInfo("a"), data)
         data = file.getvalue()
     return data
+
+
+def _large(mebibytes: int) -> bytes:
+    """Return an archive with one file of zeros, which takes half a per cent of its size."""
+    file, zeros = io.BytesIO(), bytes(1 << 20)
+    with (
+        zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
+        archive.open("a", "w") as member,
+    ):
+        for _ in range(mebibytes):
+            member.write(zeros)
+    return file.getvalue()
