@@ -139,7 +139,8 @@ UNKNOWN = {
     "rules that do not add up": reply("A=4.7"),
     "no rule, and a score": reply("none"),
     "rules without number": reply(",".join(["A=0"] * (RULES_AT_MOST + 1)), shown="0.0"),
-    "more than can be right": reply("A=1." + "0" * REPLY_AT_MOST, shown="1.0"),
+    "a score of a thousand digits": reply("A=1." + "0" * 1000, shown="1.0"),
+    "more than can be right": framed(b"earmark 1 external= tests=A=4.9\n" + b"x" * REPLY_AT_MOST),
 }
 
 
