@@ -141,4 +141,4 @@ class Quarantine(RuleBasedStateMachine):
 
 
 TestQuarantine = Quarantine.TestCase
-TestQuarantine.settings = settings(max_examples=12, stateful_step_count=20, deadline=None)
+TestQuarantine.settings = settings(max_examples=10, stateful_step_count=20, deadline=None)

@@ -5,11 +5,9 @@ import errno
 import io
 import os
 import resource
-import signal
 import sqlite3
 import stat
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -41,6 +39,7 @@ from fakes.held import (
     recipient,
     rows,
 )
+from fakes.waiting import until
 
 NOW = time.time()
 TOKEN = "0123456789abcdef" * 2
@@ -109,6 +108,13 @@ async def test_a_message_without_the_end_that_its_header_needs_is_not_kept(tmp_p
         assert not messages(store.directory)
 
 
+async def begun(directory: Path) -> None:
+    """Return in the turn of the event loop in which the file is begun."""
+    async with asyncio.timeout(10):
+        while not (directory / f"{ID}.new").exists():  # noqa: ASYNC110 - there is no event
+            await asyncio.sleep(0)
+
+
 @pytest.mark.parametrize("in_memory", [10, 10_000_000])
 async def test_a_message_that_is_closed_meanwhile_is_not_kept(tmp_path: Path, in_memory: int) -> None:
     made = Content(fake.HEADERS, in_memory=in_memory)
@@ -117,13 +123,27 @@ async def test_a_message_that_is_closed_meanwhile_is_not_kept(tmp_path: Path, in
     made.finish()
     async with quarantine(tmp_path) as store:
         asked = asyncio.create_task(store.keep(held(), made))
-        async with asyncio.timeout(10):
-            while not store.directory.exists() or not messages(store.directory):  # noqa: ASYNC110 - there is no event
-                await asyncio.sleep(0)
+        await begun(store.directory)
         made.close()
         assert await asked == "the message is gone: closed"
         assert not messages(store.directory)
         assert not rows(store.directory)
+
+
+async def test_a_message_that_is_closed_when_it_has_been_written_is_not_kept_either(tmp_path: Path) -> None:
+    """So it is when the engine has waited long enough and answered 451."""
+    async with quarantine(tmp_path) as store:
+        await store.keep(held("00000000000A"))
+        made = content()
+        with indexed(store.directory) as connection:
+            asked = asyncio.create_task(store.keep(held(), made))
+            await begun(store.directory)
+            connection.execute("BEGIN IMMEDIATE")  # so that the row has to wait
+            await until(lambda: ID in messages(store.directory))
+            made.close()
+            connection.execute("COMMIT")
+        assert await asked == "the message is gone: closed"
+        assert messages(store.directory) == [row.id for row in rows(store.directory)] == ["00000000000A"]
 
 
 async def test_a_domain_holds_no_more_than_its_quota_and_what_it_holds_stays(tmp_path: Path) -> None:
@@ -229,69 +249,6 @@ async def test_an_index_that_cannot_be_used_means_that_nothing_is_held(tmp_path:
         assert "schema version 99 is newer" in await store.keep(held())
         assert not messages(directory)
         assert (await store.ask(ID, TOKEN)).status is Status.TEMPERROR
-
-
-_CRASHING = """
-import asyncio, os, signal, sys
-from pathlib import Path
-
-step, state = int(sys.argv[1]), Path(sys.argv[2])
-
-from fakes.held import content, held, quarantine
-
-def die_at(frame, event, argument):
-    # each line of the store is a step; we are killed before the one that was asked for
-    global step
-    if "/stores/quarantine" in frame.f_code.co_filename:
-        if event == "line":
-            step -= 1
-            if step == 0:
-                os.kill(os.getpid(), signal.SIGKILL)
-        return die_at
-
-async def keep():
-    async with quarantine(state) as store:
-        why = await store.keep(held())
-        os.write(1, b"answered" if not why else why.encode())
-
-import threading
-sys.settrace(die_at)
-threading.settrace(die_at)
-asyncio.run(keep())
-"""
-
-
-def killed_at(step: int, state: Path) -> bool:
-    """Keep a message in a process that is killed at this step; return whether it was answered for."""
-    state.mkdir()
-    words = [sys.executable, "-c", _CRASHING, str(step), str(state)]
-    path = os.pathsep.join(str(Path(__file__).parents[2] / part) for part in ("tests", "milter"))
-    done = subprocess.run(words, capture_output=True, env={**os.environ, "PYTHONPATH": path}, check=False)
-    assert done.returncode in (0, -signal.SIGKILL), done.stderr
-    return done.stdout == b"answered"
-
-
-def test_a_process_killed_at_any_step_has_lost_nothing_that_was_answered(tmp_path: Path) -> None:
-    """Whatever is left is either the whole message or nothing, and is found again."""
-    answers, found = [], []
-    for step in (*range(1, 40, 13), *range(40, 125, 4), 1_000_000):
-        state = tmp_path / str(step)
-        answered = killed_at(step, state)
-        tidy(state / DIRECTORY, quiet(), set())
-        there = (state / DIRECTORY).is_dir() and messages(state / DIRECTORY)
-        if there == [ID]:
-            assert message(state / DIRECTORY) == MESSAGE
-            assert [row.state for row in rows(state / DIRECTORY)] == [State.HELD]
-        else:
-            assert not there or there == [f"{ID}.new"]
-        if answered:
-            assert there == [ID]
-        answers.append(answered)
-        found.append(there == [ID])
-    assert answers[-1]
-    assert not answers[0]
-    assert found.count(True) > answers.count(True), "some were on the disk and not answered for"
-    assert found.count(False) > 5
 
 
 async def test_a_message_without_a_row_is_found_again_and_one_without_an_end_is_not(tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ quarantine.register(APP)
 APP.command("other")(lambda: None)
 
 SPAM = "00000000000A"
-NOW = 1_900_000_000.0
+NOW = 4e9
 HOSTILE = "\x1b[31m\u202eevil\r\n250 ok"
 
 

@@ -91,7 +91,8 @@ class Quarantine:
             _assert_whole(content)
         except (StoreError, OSError, ValueError) as error:
             why = str(error) or type(error).__name__
-            self._log.event("quarantine_failed", level="error", id=held.id, why=why)
+            level = "warning" if content.why else "error"  # who closed it had no use for the answer any more
+            self._log.event("quarantine_failed", level=level, id=held.id, why=why)
             await self._thread(self._undo, held.id, file)
             return why
         return ""
