@@ -1,56 +1,38 @@
 """Plays the dialogue files against the real front; their words are explained in dialogues/README.md."""
 
-import asyncio
 import re
-import shlex
 from collections.abc import Awaitable, Callable
-from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from earmark.core.checks.authentication import AuthenticationKnobs
-from earmark.core.checks.content import ContentKnobs, HeldBy, MixedMarks, MixedRecipients, OnVirus, Scanned
-from earmark.core.evidence import Fact, Status
-from earmark.core.policy import Mode, OnError
-from earmark.core.record import Judged
 from earmark.wire import milter_mta as wire
 from earmark.wire.milter import Actions, Command, Connect, Steps, packet
+from fakes.dialogues import Steps as Lines
+from fakes.dialogues import facts_of, has_logged, has_told, matches, options_of, policies_of, raw, read_steps
 from fakes.milter_front import RunningFront, lists_only, milter_front
 from fakes.mta import Mta, text_of
-from fakes.world import FakeWorld, zone_fact
+from fakes.world import FakeWorld
 
 DIALOGUES = sorted(Path(__file__).with_name("dialogues").glob("*.txt"))
+Act = Callable[[str], Awaitable[None]]
 _BARE = {
     "data": Command.DATA, "eoh": Command.EOH, "eom": Command.EOM, "abort": Command.ABORT, "quit": Command.QUIT,
     "quit-nc": Command.QUIT_NC,
-}  # fmt: skip
-_SETTINGS: dict[str, Callable[[str], Any]] = {
-    "mode": Mode, "on_error": OnError, "refuse_at": int, "mark_at": int, "subject_tag": str, "help_url": str,
-}  # fmt: skip
-_CONTENT: dict[str, Callable[[str], Any]] = {
-    "clamav": Scanned, "virus": OnVirus, "quarantine": HeldBy, "mixed_marks": MixedMarks,
-    "mixed_recipients": MixedRecipients,
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("file", DIALOGUES, ids=lambda file: file.stem)
 async def test_the_dialogue_goes_as_written(file: Path) -> None:
-    lines = [line.rstrip() for line in file.read_text("utf-8").splitlines()]  # noqa: ASYNC240 - before anything runs
-    assert lines[0].startswith("# "), "a dialogue begins with its sentence"
-    steps = [re.split(r"\s+", line, maxsplit=1) for line in lines if line and not line.startswith("#")]
-    await _play([(step[0], step[1] if len(step) > 1 else "") for step in steps])
+    await _play(read_steps(file))
 
 
-async def _play(steps: list[tuple[str, str]]) -> None:
-    facts = dict(zone_fact(*shlex.split(rest)) for word, rest in steps if word == "zone")
-    facts |= dict(_fact(rest) for word, rest in steps if word == "fact")
-    policies = dict(_policy(rest) for word, rest in steps if word == "policy")
-    options = dict(part.split("=") for word, rest in steps if word == "front" for part in rest.split() if "=" in part)
+async def _play(steps: Lines) -> None:
+    options, policies = options_of(steps), policies_of(steps)
     verifying = AuthenticationKnobs(verify=options.get("reads_body") == "yes")
     async with milter_front(
-        FakeWorld(facts),
+        FakeWorld(facts_of(steps)),
         default=policies.pop("default", lists_only(authentication=verifying)),
         domains=policies,
         budget=float(options.get("budget", 5)),
@@ -64,19 +46,6 @@ async def _play(steps: list[tuple[str, str]]) -> None:
             await dialogue.mta.vanish()
 
 
-def _policy(rest: str) -> tuple[str, Any]:
-    name, *settings = shlex.split(rest)
-    pairs = [setting.split("=", 1) for setting in settings]
-    content = ContentKnobs(**{key: _CONTENT[key](value) for key, value in pairs if key in _CONTENT})
-    return name, lists_only(name, content=content, **{k: _SETTINGS[k](v) for k, v in pairs if k in _SETTINGS})
-
-
-def _fact(rest: str) -> tuple[str, Fact]:
-    question, _, answer = rest.partition(" = ")
-    status, *data = answer.split()
-    return question, Fact(Status(status), tuple(data))
-
-
 class Dialogue:
     """One file being played."""
 
@@ -88,7 +57,7 @@ class Dialogue:
         self._told = 0
 
     async def step(self, word: str, rest: str) -> None:
-        actions: dict[str, Callable[[str], Awaitable[None]]] = {
+        actions: dict[str, Act] = {
             "mta": self._mta, "us": self._us, "told": self._told_is, "log": self._logged, "asked": self._asked,
             "world": self._world, "front": self._front,
         }  # fmt: skip
@@ -97,7 +66,7 @@ class Dialogue:
 
     async def end(self) -> None:
         for pattern in self._never:
-            assert not [line for line in self._heard if _matches(line, pattern)], pattern
+            assert not [line for line in self._heard if matches(line, pattern)], pattern
         assert self._told == len(self.running.told) or not self._told, "a verdict that the dialogue does not name"
 
     async def _mta(self, rest: str) -> None:
@@ -117,7 +86,7 @@ class Dialogue:
         else:
             if self.mta.side.agreed is None and verb != "raw":
                 await self.mta.negotiate()
-            self.mta.send(self._packets(verb, _raw(argument)))
+            self.mta.send(self._packets(verb, raw(argument)))
 
     def _packets(self, verb: str, argument: bytes) -> bytes:
         if verb in _BARE:
@@ -150,11 +119,11 @@ class Dialogue:
         elif verb == "never":
             self._never.append(pattern)
         elif verb == "some":
-            while not _matches(line := await self._hear(), pattern):
+            while not matches(line := await self._hear(), pattern):
                 assert line.startswith(("insert ", "change ", "remove ", "edit ")), f"{line!r} before {pattern!r}"
         else:
             line = await self._hear()
-            assert _matches(line, rest), f"heard {line!r}, not {rest!r}"
+            assert matches(line, rest), f"heard {line!r}, not {rest!r}"
 
     async def _hear(self) -> str:
         agreed = self.mta.side.agreed
@@ -167,20 +136,14 @@ class Dialogue:
 
     async def _told_is(self, pattern: str) -> None:
         self._told += 1
-        await _until(lambda: len(self.running.told) >= self._told)
-        line = _verdict_line(self.running.told[self._told - 1])
-        assert _matches(line, pattern), f"told {line!r}, not {pattern!r}"
+        await has_told(self.running.told, self._told, pattern)
 
     async def _logged(self, pattern: str) -> None:
-        lines = self.running.events.lines
-        if pattern == "nothing":
-            assert not lines
-        else:
-            await _until(lambda: any(_matches(line, pattern) for line in lines))
+        await has_logged(self.running.events.lines, pattern)
 
     async def _asked(self, rest: str) -> None:
         count, _, pattern = rest.partition(" ")
-        assert len([text for text in self.running.world.asked if _matches(text, pattern)]) == int(count)
+        assert len([text for text in self.running.world.asked if matches(text, pattern)]) == int(count)
 
     async def _world(self, rest: str) -> None:
         assert rest in {"answers", "has no space"}
@@ -200,26 +163,3 @@ def _client(argument: bytes) -> Connect:
         return Connect(name, "L" if where == b"unix" else "U", 0, b"/run/x" if where == b"unix" else b"")
     address = where.strip(b"[]")
     return Connect(name, "6" if b":" in address else "4", 2525, address)
-
-
-def _verdict_line(judged: Judged) -> str:
-    recipients = ",".join(f"{address.text}={outcome.action.word}" for address, _, outcome in judged.recipients)
-    named = {"user": judged.txn.envelope.user, "queue": judged.queue_id, "exempt": judged.txn.envelope.exempt}
-    extras = [f"{key}={value}" for key, value in named.items() if value]
-    if judged.txn.message.truncated:
-        extras.append("truncated")
-    return " ".join([judged.ended, judged.action.word, recipients, *extras])
-
-
-def _raw(argument: str) -> bytes:
-    return argument.encode().decode("unicode_escape").encode("latin-1")
-
-
-def _matches(line: str, pattern: str) -> bool:
-    return fnmatchcase(line, pattern.replace("[", "[[]"))
-
-
-async def _until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not condition():  # noqa: ASYNC110 - what is waited for knows nothing of tests
-            await asyncio.sleep(0.005)

@@ -4,10 +4,11 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import NamedTuple
 
-from earmark.core.evidence import Fact, Status
+from earmark.core.evidence import Fact
 from earmark.core.recipients import Means
 from earmark.core.text import decoded
 from earmark.core.verdict import AddRecipient, Edit, Hold, InsertHeader, RemoveHeader, RemoveRecipient
+from earmark.fronts.reverse_name import reverse_fact
 from earmark.wire import RemoteError
 from earmark.wire.milter import (
     OLDEST_VERSION,
@@ -136,18 +137,6 @@ def user_of(macros: Mapping[bytes, bytes]) -> str:
 
 def reverse_name(macros: Mapping[bytes, bytes], at: float) -> Fact | None:
     """Return what {client_resolve} says of the client's name; None where the MTA does not tell, so that we ask."""
-    match macros.get(b"client_resolve"):
-        case b"OK":
-            return Fact(Status.PASS, _names(macros, b"client_name"), at=at, source="mta")
-        case b"FORGED":
-            return Fact(Status.FAIL, _names(macros, b"client_ptr"), at=at, source="mta")
-        case b"FAIL":
-            return Fact(Status.NONE, at=at, source="mta", why="the MTA found no name")
-        case b"TEMP":
-            return Fact(Status.TEMPERROR, at=at, source="mta", why="the MTA could not look it up")
-    return None
-
-
-def _names(macros: Mapping[bytes, bytes], macro: bytes) -> tuple[str, ...]:
-    name = decoded(macros.get(macro, b"")).lower().rstrip(".")
-    return (name,) if name else ()
+    return reverse_fact(
+        macros.get(b"client_resolve"), macros.get(b"client_name", b""), macros.get(b"client_ptr", b""), at
+    )

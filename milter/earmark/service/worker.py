@@ -21,6 +21,7 @@ from earmark.config.settings import Generation
 from earmark.core.record import Judged, make_record
 from earmark.engine import Engine
 from earmark.fronts.milter import MilterFront
+from earmark.fronts.policy import PolicyFront
 from earmark.log import verdict_fields
 from earmark.service.board import portions
 from earmark.service.bundle import Bundle
@@ -133,7 +134,10 @@ class Worker:
             shadow=self._shadow.policies if self._shadow else None,
             shadow_generation=self._shadow.id if self._shadow else "",
         )
-        self._fronts: dict[str, Front] = {"milter": MilterFront(self._engine, log, idle=server.milter.idle)}
+        self._fronts: dict[str, Front] = {
+            "milter": MilterFront(self._engine, log, idle=server.milter.idle),
+            "policy": PolicyFront(self._engine, log, idle=server.policy.idle),
+        }
         loop.add_reader(self._channel.fileno(), self._hear)
         loop.add_signal_handler(signal.SIGTERM, self._draining.set)
         _spare_the_collector()
