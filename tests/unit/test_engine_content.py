@@ -194,6 +194,15 @@ async def test_who_takes_it_gets_it_and_who_does_not_has_it_held() -> None:
     assert [(one.address, one.would) for one in held.recipients] == [("bob@a.example", "reject")]
 
 
+async def test_a_relay_of_ours_is_not_refused_and_need_not_send_anything_back() -> None:
+    world = World({VIRUS: INFECTED})
+    session = session_over(world, a_example=replace(CONTENT, virus=OnVirus.REJECT))
+    session.envelope.relay = "own relay"
+    await rcpt(session, BOB)
+    assert (await eom(session)).action is Action.QUARANTINE
+    assert [one.would for one in world.kept[0][0].recipients] == ["reject"]
+
+
 async def test_all_who_refuse_refuse() -> None:
     world = World({VIRUS: INFECTED})
     strict = replace(CONTENT, virus=OnVirus.REJECT)

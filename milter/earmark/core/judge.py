@@ -34,6 +34,7 @@ from earmark.core.evidence import (
     Greylisting,
     Origin,
     Question,
+    Release,
     Scanner,
     SpamScan,
     Stage,
@@ -52,7 +53,7 @@ MAX_ROUNDS = 4
 """Asking ends within this many rounds of `plan`; more would be a bug."""
 
 _REFUSING = (Origin.CONNECTION, Origin.ENVELOPE)
-_OWN_WORD = (Greylisting, Taking, Scanner, VirusScan, SpamScan)
+_OWN_WORD = (Greylisting, Taking, Release, Scanner, VirusScan, SpamScan)
 """What our own store answers: that it is gone is told, and does nothing by itself; and what the scanners answer, for
 whose failure a policy has words of its own."""
 RELEASED = "released"
@@ -152,6 +153,8 @@ def decide(
         unsure = _is_unsure(unknown, facts, mark_score)
         early_would = early.would if early else Action.ACCEPT
         action, would = _at_end(mark_score, words, policy, early_would, unsure=unsure)
+        if action is Action.REJECT and txn.envelope.relay:  # which would have to send it back to whoever is its sender
+            action = _instead(policy)
         return Outcome(action, refuse_score, mark_score, findings, unknown, would)
     at_best = refuse_score + relief(unknown, txn.envelope, facts, policy)
     findings = tuple(found for found in findings if not _is_idle(found, at_best, policy))
@@ -288,7 +291,12 @@ def _settled(outcome: Outcome, policy: Policy) -> Outcome:
     """Return what a policy can have whatever those of the others say."""
     if outcome.action <= Action.QUARANTINE:
         return outcome
-    return _at_most(outcome, Action[policy.content.mixed_refusals.name])
+    return _at_most(outcome, _instead(policy))
+
+
+def _instead(policy: Policy) -> Action:
+    """Return what is done where a message that the policy refuses cannot be refused."""
+    return Action[policy.content.mixed_refusals.name]
 
 
 def _at_most(outcome: Outcome, action: Action) -> Outcome:
