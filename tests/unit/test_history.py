@@ -16,7 +16,7 @@ from earmark.log import Log
 from earmark.stores.history import BATCH, History
 from earmark.stores.prune import prune
 from earmark.stores.recall import find, generation_files, recent
-from earmark.stores.sqlite import VERSION, StoreError, open_for_writing
+from earmark.stores.sqlite import HISTORY, VERSION, StoreError, open_for_writing
 from fakes.records import record
 
 SAMPLES = Path(__file__).parent / "samples"
@@ -240,6 +240,13 @@ def test_a_newer_schema_is_refused_and_left_alone(path: Path) -> None:
     assert events(stream) == ["history_failed"]
     with raw(path) as connection:
         assert connection.execute("SELECT count(*) FROM verdict").fetchone() == (1,)
+
+
+def test_a_file_is_opened_while_another_process_writes(path: Path) -> None:
+    write(path, record())
+    with raw(path) as writing:
+        writing.execute("BEGIN IMMEDIATE")
+        open_for_writing(path, quiet(), HISTORY._replace(busy=0.0)).close()
 
 
 def test_there_is_no_history_yet_is_an_error_with_the_file_name(path: Path) -> None:

@@ -130,8 +130,9 @@ def _create(path: Path) -> None:
 def _prepared(path: Path, schema: Schema, *, thorough: bool = False) -> sqlite3.Connection:
     connection = sqlite3.connect(path, timeout=schema.busy, isolation_level=None, check_same_thread=False)
     try:
-        connection.execute("PRAGMA page_size = 8192")  # a record has about 2.3 kB: a page of 4096 would hold one
-        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # like the one above, holds only before the first table
+        if not path.stat().st_size:  # both hold only before the first table; later they would wait for who is writing
+            connection.execute("PRAGMA page_size = 8192")  # a record has about 2.3 kB: a page of 4096 would hold one
+            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute("PRAGMA journal_size_limit = 16777216")
