@@ -18,7 +18,7 @@ from earmark.config.policy_tests import PolicyTest, tests_of
 from earmark.config.problems import ConfigError, Problem, did_you_mean, whole_file
 from earmark.config.rules import Rules, compile_rules
 from earmark.config.schema import DefaultFile, DomainFile, ServerFile, validate, written
-from earmark.config.server import server_settings
+from earmark.config.server import server_settings, socket_problems
 from earmark.config.settings import Generation
 from earmark.config.weights import weight_problems
 from earmark.core.policy import Policy, PolicySet
@@ -60,6 +60,7 @@ def compile_generation(files: Mapping[str, bytes], unreadable: Collection[Proble
     server, wrong = validate(documents[SERVER], ServerFile) if SERVER in documents else (None, [])
     default, domains, also_wrong = _read_policies(documents, rules)
     problems += wrong + also_wrong
+    problems += socket_problems(documents[SERVER], server) if server else ()
     if problems or server is None or default is None:
         raise ConfigError([*problems, *_missing(files, problems)])
     place = documents[SERVER].place(("mode",)) if "mode" in server.model_fields_set else None

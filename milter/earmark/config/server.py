@@ -5,6 +5,7 @@ from ipaddress import IPv4Network, IPv6Network
 from typing import Any
 
 from earmark.config.document import Document
+from earmark.config.problems import Problem, quoted
 from earmark.config.schema import ServerFile, written
 from earmark.config.settings import (
     DnsSettings,
@@ -66,6 +67,19 @@ def _scanners(file: ServerFile) -> Iterator[str]:
         yield "clamav"
     if file.spamd.endpoints:
         yield "spamassassin"
+
+
+def socket_problems(document: Document, file: ServerFile) -> Iterator[Problem]:
+    """Find sockets that are listened on twice: each leads through one door, whose protocol is spoken there."""
+    served: dict[str, str] = {}
+    for door in ("milter", "policy", "exim"):
+        for number, spec in enumerate(getattr(file, door).listen):
+            socket = spec.lower() if spec.startswith("inet:") else spec
+            if socket in served:
+                yield document.problem(
+                    (door, "listen", number), f"[{served[socket]}] listens on {quoted(spec)} already"
+                )
+            served.setdefault(socket, door)
 
 
 def built_in() -> ServerSettings:
