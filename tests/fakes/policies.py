@@ -5,6 +5,7 @@ from typing import Any
 from earmark.core.checks.access import AccessKnobs
 from earmark.core.checks.authentication import AuthenticationKnobs
 from earmark.core.checks.client import ClientKnobs
+from earmark.core.checks.content import ContentKnobs
 from earmark.core.checks.domain_listings import DomainListingsKnobs
 from earmark.core.checks.greylist import GreylistKnobs
 from earmark.core.checks.helo import HeloKnobs
@@ -81,6 +82,8 @@ POOL = NameRule("POOL_WORD", frozenset({"dyn", "pool"}), unless=frozenset({"mail
 SITE = Site(
     names=frozenset({"mx.example.org"}), addresses=frozenset({"198.51.100.25"}), domains=frozenset({"example.org"})
 )
+SCANNING = SITE._replace(scanners=frozenset({"clamav", "spamassassin"}))
+NO_SCANNERS = ContentKnobs()
 
 AUTHENTICATION = AuthenticationKnobs(
     dmarc_fail=Points(50),
@@ -112,6 +115,7 @@ def knobs(zones: tuple[Zone, ...] = ALL_ZONES) -> dict[str, Any]:
         "access": AccessKnobs(points(-1000), points(1000)),
         "received": ReceivedKnobs(tuple(zone for zone in zones if zone.received)),
         "authentication": AUTHENTICATION,
+        "content": NO_SCANNERS,
     }
 
 

@@ -1,10 +1,24 @@
 """Hypothesis strategies for transactions, facts and policies, over the literal zones of `fakes.policies`."""
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 from hypothesis import strategies as st
 
 from earmark.core.access import Entry, Kind, Verb, entry_text
 from earmark.core.access_index import AccessIndex
 from earmark.core.authentication.signature import Signature, signature_text
+from earmark.core.checks.content import (
+    ContentKnobs,
+    HeldBy,
+    MixedMarks,
+    MixedRecipients,
+    MixedRefusals,
+    OnVirus,
+    Scanned,
+    WhenUnscanned,
+)
+from earmark.core.checks.released import FIELD
 from earmark.core.evidence import (
     ArcChain,
     CheckHost,
@@ -16,17 +30,23 @@ from earmark.core.evidence import (
     HostAddress,
     Listing,
     MailHosts,
+    Points,
     Question,
+    Release,
     ReverseName,
+    Scanner,
     Signatures,
+    SpamScan,
     Stage,
     Status,
     Taking,
+    VirusScan,
 )
 from earmark.core.judge import plan
-from earmark.core.mail import Client, Envelope, Header, Hop, Message, Transaction, parse_path
-from earmark.core.policy import Mode, OnError, Policy, union
-from fakes.policies import ALL_ZONES, GREYLISTING, LIMITS, NAME_ZONES, SITE, policy
+from earmark.core.mail import Address, Client, Envelope, Header, Hop, Message, Transaction, parse_path
+from earmark.core.policy import AfterData, Mode, OnError, Policy, union
+from earmark.core.spam_score import SpamScore, spam_score_data
+from fakes.policies import ALL_ZONES, GREYLISTING, LIMITS, NAME_ZONES, NO_SCANNERS, SCANNING, SITE, policy
 
 ADDRESSES = ["192.0.2.7", "192.0.2.8", "198.51.100.9", "2001:db8::7", "10.0.0.1", "198.51.100.25"]
 CODES = ["127.0.0.2", "127.0.0.4", "127.0.0.10", "127.0.5.3", "127.0.5.1"]
@@ -40,6 +60,7 @@ SENDERS = [
     b"<@h:u@d.example>",
 ]
 
+RELEASE = Header(FIELD.encode(), b" 0123456789AB 00112233445566778899aabbccddeeff")
 DOMAINS = ["example.net", "mail.example.net", "example.org", "lists.example.org", "other.example"]
 FIELDS = [
     Header(b"From", b" Bob <bob@mail.example.net>"),
@@ -49,6 +70,7 @@ FIELDS = [
     Header(b"ARC-Seal", b" i=1"),
     Header(b"List-Id", b" Talk <talk.lists.example.org>"),
     Header(b"Authentication-Results", b" mx.example.org; dmarc=pass header.from=example.org"),
+    RELEASE,
 ]
 RECORDS = [
     "",
@@ -68,6 +90,7 @@ HELD_BY_HAND = (
         [
             Entry(Verb.ALLOW, Kind.REVERSE, "*.example.net"),
             Entry(Verb.ALLOW, Kind.DOMAIN, "example.net", "eve@example.org"),
+            Entry(Verb.ALLOW, Kind.CLIENT, "192.0.2.8"),
             Entry(Verb.DENY, Kind.CLIENT, "192.0.2.0/24", "example.org"),
             Entry(Verb.DENY, Kind.CLIENT, "2001:db8::/32"),
         ]
@@ -106,7 +129,7 @@ def transactions() -> st.SearchStrategy[Transaction]:
     envelopes = st.builds(
         Envelope,
         client=st.builds(Client, addresses),
-        site=st.just(SITE),
+        site=st.sampled_from([SITE, SCANNING, SCANNING]),
         helo=st.sampled_from(HELOS),
         sender=st.sampled_from(SENDERS).map(parse_path),
         at=st.just(AT),
@@ -120,7 +143,8 @@ def transactions() -> st.SearchStrategy[Transaction]:
     return st.builds(Transaction, envelopes, messages)
 
 
-def facts_for(question: Question) -> st.SearchStrategy[Fact]:
+def facts_for(question: Question, client: str = ADDRESSES[0]) -> st.SearchStrategy[Fact]:
+    """What may be answered. SpamAssassin may take `client`, or another host, for the one that came to us."""
     unknown = st.just(Fact(Status.TEMPERROR, why="timeout"))
     absent = st.just(Fact(Status.NONE, ttl=60))
     match question:
@@ -138,22 +162,54 @@ def facts_for(question: Question) -> st.SearchStrategy[Fact]:
             known = st.sampled_from(results).map(lambda result: Fact(Status(result), ("a step",), 60, why="-all"))
         case Signatures() | ArcChain() | DmarcRecords():
             known = vouching_for(question)
-        case ReverseName():
-            names = st.sampled_from(["mail.example.net", "pool-7.example.net", "host.example.com"])
-            known = st.builds(
-                lambda status, name: Fact(status, (name,), 60), st.sampled_from(["pass", "fail"]).map(Status), names
-            )
-        case HostAddress():
-            known = addresses.map(lambda address: Fact(Status.PASS, (address,), 60))
-        case MailHosts():
-            known = st.one_of(
-                addresses.map(lambda address: Fact(Status.PASS, (address,), 60)), st.just(Fact(Status.POLICY, (), 60))
-            )
+        case ReverseName() | HostAddress() | MailHosts():
+            known = named(question)
         case Greylisting() | Taking():
             known = counted(question)
         case Entries():
             known = absent = st.just(held_by_hand(question))
+        case VirusScan() | SpamScan() | Scanner() | Release():
+            return scanned(question, client)
     return st.one_of(unknown, absent, known)
+
+
+def named(question: ReverseName | HostAddress | MailHosts) -> st.SearchStrategy[Fact]:
+    found = addresses.map(lambda address: Fact(Status.PASS, (address,), 60))
+    match question:
+        case ReverseName():
+            names = st.sampled_from(["mail.example.net", "pool-7.example.net", "host.example.com"])
+            statuses = st.sampled_from(["pass", "fail"]).map(Status)
+            return st.builds(lambda status, name: Fact(status, (name,), 60), statuses, names)
+        case HostAddress():
+            return found
+        case MailHosts():
+            return st.one_of(found, st.just(Fact(Status.POLICY, (), 60)))
+
+
+UNSCANNED = [
+    Fact(Status.TEMPERROR, data, why="no answer")
+    for data in (("limit",), ("failing", str(AT - 10)), ("failing", str(AT - 10_000)))
+]
+VIRUSES = ["Eicar-Test-Signature", "Heuristics.Encrypted.Zip", "Local.Bad.UNOFFICIAL"]
+SCORES = [3_10, 8_00, 12_40, 60_00, 0, 5_00, 7_95, 1_000_00, -100_00]
+
+
+def scanned(question: VirusScan | SpamScan | Scanner | Release, client: str) -> st.SearchStrategy[Fact]:
+    match question:
+        case VirusScan():
+            return st.sampled_from([Fact(Status.NONE), *(Fact(Status.FAIL, (name,)) for name in VIRUSES), *UNSCANNED])
+        case SpamScan():
+            found = [
+                SpamScore(Points(score), last_external, (("A_RULE", "1.000"),))
+                for last_external in (*6 * [client], "203.0.113.77", "")
+                for score in SCORES
+            ]
+            return st.sampled_from([*(Fact(Status.PASS, spam_score_data(score)) for score in found), *3 * UNSCANNED])
+        case Scanner():
+            down = [Fact(Status.FAIL, (fact.data[-1],)) for fact in UNSCANNED[1:]]
+            return st.sampled_from([Fact(Status.PASS), *down])
+        case Release():
+            return st.sampled_from([Fact(Status.NONE), Fact(Status.PASS)])
 
 
 def counted(question: Greylisting | Taking) -> st.SearchStrategy[Fact]:
@@ -208,37 +264,74 @@ def dmarc_records(domain: str) -> st.SearchStrategy[Fact]:
     return lines.map(lambda data: Fact(Status.PASS, data, 60))
 
 
-def policies(name: str = "default") -> st.SearchStrategy[Policy]:
+def content_knobs() -> st.SearchStrategy[ContentKnobs]:
+    asked = st.sampled_from([Scanned.OFF, Scanned.STRANGERS, Scanned.ALL, Scanned.ALL])
     return st.builds(
-        lambda mode, on_error, refuse_at, mark_at, zones: policy(
+        ContentKnobs,
+        clamav=asked,
+        virus=st.sampled_from(OnVirus),
+        virus_heuristic=st.sampled_from(OnVirus),
+        virus_unofficial=st.sampled_from(OnVirus),
+        virus_at_most=st.sampled_from([1_000, 25_000]),
+        virus_unscanned=st.sampled_from(WhenUnscanned),
+        spamassassin=asked,
+        spam_user=st.sampled_from(["", "example.org"]),
+        spam_at_most=st.just(500),
+        spam_unscanned=st.sampled_from(WhenUnscanned),
+        spam_reject_score=st.sampled_from([0, 5_00, 5_00, 8_00]).map(Points),
+        quarantine=st.sampled_from(HeldBy),
+        mixed_refusals=st.sampled_from(MixedRefusals),
+        mixed_marks=st.sampled_from(MixedMarks),
+        mixed_recipients=st.sampled_from(MixedRecipients),
+    )
+
+
+def policies(
+    name: str = "default", *, content: st.SearchStrategy[ContentKnobs] | None = None
+) -> st.SearchStrategy[Policy]:
+    """Policies that differ in all that matters; after DATA in what `content` says, and in nothing without it."""
+    return st.builds(
+        lambda mode, on_error, refuse_at, mark_at, zones, dmarc, knobs: policy(
             name,
             mode=mode,
             on_error=on_error,
             refuse_at=refuse_at,
             mark_at=min(mark_at, refuse_at),
+            dmarc=dmarc,
             zones=tuple(zones),
             rates=LIMITS,
             greylist=GREYLISTING,
+            content=knobs,
         ),
         st.sampled_from(list(Mode)),
         st.sampled_from(list(OnError)),
         st.sampled_from([400, 800, 1200]),
         st.sampled_from([100, 500]),
         st.lists(st.sampled_from(ALL_ZONES), unique_by=lambda zone: zone.name),
+        st.just(AfterData.WEIGH) if content is None else st.sampled_from(AfterData),
+        st.just(NO_SCANNERS) if content is None else content,
     )
 
 
 @st.composite
 def known_worlds(
-    draw: st.DrawFn, txn: Transaction, among: tuple[Policy, ...], *, late: bool = False
+    draw: st.DrawFn,
+    txn: Transaction,
+    among: tuple[Policy, ...],
+    *,
+    late: bool = False,
+    recipients: Sequence[Address] = (),
 ) -> dict[Question, Fact]:
-    """Facts for everything that the policies ask up to the end of the message."""
+    """Facts for everything that the policies ask up to the end of the message, about each of the recipients."""
     facts: dict[Question, Fact] = {}
-    for _ in range(4):
-        missing = plan(Stage.EOM, txn, facts, union(one.asking for one in among))
-        for question in missing:
-            fact = draw(facts_for(question))
-            facts[question] = fact._replace(late=late and draw(st.booleans()))
-        if not missing:
-            break
+    asking = union(one.asking for one in among)
+    for recipient in recipients or (txn.envelope.recipient,):
+        own = replace(txn, envelope=replace(txn.envelope, recipient=recipient))
+        for _ in range(4):
+            missing = plan(Stage.EOM, own, facts, asking)
+            for question in missing:
+                fact = draw(facts_for(question, txn.envelope.client.address))
+                facts[question] = fact._replace(late=late and draw(st.booleans()))
+            if not missing:
+                break
     return facts

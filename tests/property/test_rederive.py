@@ -12,15 +12,16 @@ from earmark.core.checks.client import ClientKnobs
 from earmark.core.evidence import Fact, Question, Status
 from earmark.core.mail import Client, Header, parse_path
 from earmark.core.policy import Policy, PolicySet
+from earmark.core.recipients import Means
 from earmark.core.record import Judged, Record, make_record
 from earmark.core.rederive import differences, obstacles, rederive
 from earmark.engine import Engine, Session
 from earmark.serial import decode, encode
-from fakes.policies import SITE
-from fakes.strategies import HELOS, SENDERS, addresses, facts_for, policies
+from fakes.policies import SCANNING
+from fakes.strategies import HELOS, RELEASE, SENDERS, addresses, content_knobs, facts_for, policies
 from fakes.world import Holding
 
-OUR_SITE = SITE._replace(networks=(ip_network("10.0.0.0/8"),), relays=(ip_network("198.51.100.9/32"),))
+OUR_SITE = SCANNING._replace(networks=(ip_network("10.0.0.0/8"),), relays=(ip_network("198.51.100.9/32"),))
 RECIPIENTS = [b"<u@a.example>", b"<v@a.example>", b"<u@b.example>", b"<Postmaster@a.example>", b"<abuse+x@b.example>",
               b"<u@sub.b.example>", b"<nodomain>", b"<" + 600 * b"\xff" + b"@a.example>"]  # fmt: skip
 ENDS = ["eom", "eom", "eom", "abort", "mail", "disconnect"]
@@ -58,7 +59,8 @@ def domain_policies(name: str) -> st.SearchStrategy[Policy]:
     def without_client_check(policy: Policy) -> Policy:
         return replace(policy, knobs={**policy.knobs, "client": ClientKnobs()})
 
-    return st.one_of(policies(name), policies(name).map(without_client_check))
+    of_all = policies(name, content=content_knobs())
+    return st.one_of(of_all, of_all.map(without_client_check))
 
 
 def headers() -> st.SearchStrategy[list[Header]]:
@@ -69,7 +71,7 @@ def headers() -> st.SearchStrategy[list[Header]]:
         st.sampled_from(["ESMTP", "ESMTPSA"]),
     )
     others = st.builds(Header, st.sampled_from([b"Received", b"Message-ID", b"X-Spam-Flag"]), st.binary(max_size=20))
-    return st.lists(st.one_of(received, others), max_size=6)
+    return st.lists(st.one_of(received, others, st.just(RELEASE)), max_size=6)
 
 
 async def transaction(session: Session, world: DrawnWorld, data: st.DataObject) -> None:
@@ -98,7 +100,10 @@ async def session_of(policy_set: PolicySet, data: st.DataObject) -> list[Record]
     def tell(judged: Judged) -> None:
         told.append(make_record(judged))
 
-    session = Engine(policy_set, world, "f00d" * 16, tell, budget=0.0).session()
+    # the scanners get a second more than scan_budget says, so that nobody waits here for what never comes
+    session = Engine(policy_set, world, "f00d" * 16, tell, budget=0.0, scan_budget=-1.0).session()
+    session.means = Means(data.draw(st.booleans()), data.draw(st.booleans()))
+    world.cannot_keep = data.draw(st.sampled_from(["", "no space"]))
     reverse = Fact(data.draw(st.sampled_from([Status.PASS, Status.FAIL, Status.TEMPERROR])), ("mail.example.net",))
     session.connect(Client(data.draw(addresses)), reverse if data.draw(st.booleans()) else None)
     helo = data.draw(st.sampled_from(HELOS))
