@@ -1,4 +1,4 @@
-"""`earmark probe`: does a milter answer at this socket? A whole option negotiation, as an MTA does it."""
+"""`earmark probe`: does a door answer at this socket, in its own protocol, as an MTA would have it?"""
 
 from typing import Annotated
 
@@ -13,14 +13,15 @@ def register(app: typer.Typer) -> None:
 def probe(
     address: Annotated[str, typer.Argument(metavar="SOCKET", help="unix:/path or inet:host:port.")],
     timeout: Annotated[float, typer.Option(min=0.1, help="Seconds for all of it.")] = 5.0,
+    policy: Annotated[bool, typer.Option("--policy", help="It is a policy door, as Postfix delegates to.")] = False,
 ) -> None:
     """Negotiate with the milter at SOCKET and say in one line what came of it; exit 0 if it answers, 1 if not."""
-    from earmark.service.negotiation import negotiate, why_not
+    from earmark.service.negotiation import ask_policy, negotiate, why_not
     from earmark.service.sockets import ListenError
     from earmark.wire import RemoteError
 
     try:
-        told = negotiate(address, timeout)
+        told = (ask_policy if policy else negotiate)(address, timeout)
     except ListenError as error:
         raise typer.BadParameter(str(error)) from None
     except (OSError, RemoteError) as error:
