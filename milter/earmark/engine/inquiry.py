@@ -11,7 +11,7 @@ from earmark.core.checks import Asking
 from earmark.core.evidence import Fact, Question, Stage, Status
 from earmark.core.judge import MAX_ROUNDS, plan
 from earmark.core.mail import Transaction
-from earmark.engine.needs import Answers
+from earmark.engine.needs import Ask
 
 _NOT_IN_TIME = Fact(Status.TEMPERROR, why="no answer in time")
 
@@ -20,6 +20,7 @@ class Inquiry:
     """The questions of one connection: under way, answered, and those that are waited for."""
 
     __slots__ = (
+        "_ask",
         "_asking",
         "_done",
         "_fault",
@@ -29,15 +30,14 @@ class Inquiry:
         "_timer",
         "_txn",
         "_waiting",
-        "_world",
         "facts",
         "pending",
         "waited",
     )
 
-    def __init__(self, world: Answers, fault: Callable[[Exception], None] | None) -> None:
+    def __init__(self, ask: Ask, fault: Callable[[Exception], None] | None) -> None:
         """`fault` takes an exception that came up in `done`; without it, it goes to whoever delivered the answer."""
-        self._world = world
+        self._ask = ask
         self._fault = fault
         self.facts: dict[Question, Fact] = {}
         self.pending: set[Question] = set()
@@ -62,7 +62,7 @@ class Inquiry:
         for question in questions:
             if question not in self.pending:
                 self.pending.add(question)
-                self._world.ask(question, self._deliver)
+                self._ask(question, self._deliver)
 
     def _deliver(self, question: Question, fact: Fact) -> None:
         if question not in self.pending:

@@ -10,6 +10,9 @@ from earmark.core.held import Held
 from earmark.core.policy import PolicySet
 from earmark.core.record import Judged
 
+Ask = Callable[[Question, Callable[[Question, Fact], None]], None]
+"""Begins to answer; see `Answers.ask`."""
+
 
 class Answers(Protocol):
     """What the engine needs of the world; see `world.World`."""

@@ -45,6 +45,7 @@ from earmark.core.record import Judged
 from earmark.core.stamp import Trace, edits
 from earmark.core.text import decoded, printable
 from earmark.core.verdict import Action, Hold, Outcome, Verdict
+from earmark.engine.counted import asked_before
 from earmark.engine.inquiry import Inquiry
 from earmark.engine.keeping import keep
 from earmark.engine.needs import Shared
@@ -76,6 +77,7 @@ class Session:
         "_recipients",
         "_taken",
         "_taken_before",
+        "ended",
         "envelope",
         "id",
         "means",
@@ -86,15 +88,21 @@ class Session:
     def __init__(
         self, engine: Shared, fault: Callable[[Exception], None] | None = None, *, taken: bool = False
     ) -> None:
-        """`taken`: whatever is found of them now, recipients have been taken before, at another door."""
+        """`taken`: whatever is found of them now, recipients have been taken before, at another door.
+
+        Then nothing is written at RCPT, and what counts or waits is not asked: both have been done there.
+        """
         self._engine = engine
         self._taken = taken
-        self._inquiry = Inquiry(engine.world, fault)
+        ask = engine.world.ask
+        self._inquiry = Inquiry(asked_before(ask, engine.clock) if taken else ask, fault)
         self.envelope = Envelope(Client(""), engine.policies.site, at=engine.clock())
         self.txn = Transaction(self.envelope, _NO_MESSAGE)
         self._kept: set[Question] = set()
         """Questions about the connection: their answers are good for all its transactions."""
         self.means = ALL_MEANS
+        self.ended: tuple[Recipient, ...] = ()
+        """The recipients of the transaction that has ended last, with what became of them."""
         self._clear()
 
     @property
@@ -209,7 +217,7 @@ class Session:
         if known is None:
             known = outcome_at_rcpt(self.txn, self.facts, policy, recipient, self.id)
             self._early[key] = known
-            for effect in known.effects:
+            for effect in () if self._taken else known.effects:
                 self._engine.world.do(effect)
         return known
 
@@ -311,6 +319,7 @@ class Session:
             self._kept = {question for question in self._kept if not isinstance(question, Listing)}
         # taken out before it is told: a fault in telling must not come up again with each transaction after this one
         recipients, self._recipients = tuple(self._recipients), []
+        self.ended = recipients
         if self.id and recipients:
             self._engine.finish(
                 Judged(
