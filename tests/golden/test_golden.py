@@ -13,21 +13,24 @@ import pytest
 
 from earmark.config import compile_generation, read_files, shipped
 from earmark.core.evidence import (
-    DomainListing,
     Fact,
     HostAddress,
-    Listing,
     MailHosts,
+    Points,
     Question,
     ReverseName,
+    Scanner,
+    SpamScan,
     Status,
     Taking,
+    VirusScan,
     question_text,
 )
 from earmark.core.mail import Client, Header, parse_path
 from earmark.core.policy import PolicySet
 from earmark.core.record import Judged
-from earmark.core.verdict import ChangeHeader, Edit, InsertHeader, RemoveHeader
+from earmark.core.spam_score import SpamScore, spam_score_data
+from earmark.core.verdict import AddRecipient, ChangeHeader, Edit, Hold, InsertHeader, RemoveHeader, RemoveRecipient
 from earmark.engine import Engine
 from earmark.wire.message import split_header
 from fakes.world import Holding
@@ -52,6 +55,7 @@ class World(Holding):
 
     def __init__(self, case: dict[str, Any]) -> None:
         super().__init__()
+        self._client = case["client"]
         self._facts = {question: _words(fact) for question, fact in case.get("facts", {}).items()}
         self._asked = set[str]()
         self._late: list[tuple[Question, Fact, Callable[[Question, Fact], None]]] = []
@@ -61,11 +65,11 @@ class World(Holding):
         self._asked.add(text)
         words = self._facts.get(text)
         if words is None:
-            deliver(question, _ordinary(question))
+            deliver(question, _ordinary(question, self._client))
         elif words[0] == "late":
             self._late.append((question, _fact(words[1:]), deliver))
         else:
-            deliver(question, _fact(words))
+            deliver(question, _fact(words, of_scanner=isinstance(question, VirusScan | SpamScan)))
 
     def let_go(self) -> None:
         for question, fact, deliver in self._late:
@@ -80,23 +84,26 @@ def _words(fact: str | list[str]) -> list[str]:
     return fact.split() if isinstance(fact, str) else fact
 
 
-def _fact(words: list[str]) -> Fact:
+def _fact(words: list[str], *, of_scanner: bool = False) -> Fact:
     status = Status(words[0])
-    if status is Status.TEMPERROR:
-        return Fact(status, why=" ".join(words[1:]))
-    return Fact(status, tuple(words[1:]), 60)
+    if status is not Status.TEMPERROR:
+        return Fact(status, tuple(words[1:]), 60)
+    data = 0 if not of_scanner else 1 if words[1] == "limit" else 2
+    return Fact(status, tuple(words[1 : 1 + data]), why=" ".join(words[1 + data :]))
 
 
-def _ordinary(question: Question) -> Fact:
+def _ordinary(question: Question, client: str) -> Fact:
     match question:
-        case Listing() | DomainListing():
-            return Fact(Status.NONE, (), 60)
         case ReverseName():
             return Fact(Status.PASS, ("mail.example.net",), 60)
         case HostAddress() | MailHosts():
             return Fact(Status.PASS, ("192.0.2.10",), 60)
         case Taking():
             return Fact(Status.PASS, ("1", "0"), 60)
+        case SpamScan():
+            return Fact(Status.PASS, spam_score_data(SpamScore(Points(0), client, ())))
+        case Scanner():
+            return Fact(Status.PASS)
         case _:
             return Fact(Status.NONE, (), 60)
 
@@ -118,12 +125,14 @@ async def judge(case: dict[str, Any]) -> tuple[list[str], set[str]]:
         session.rcpt(parse_path(recipient.encode()), decided.set_result)
         await decided
     world.let_go()
-    fields, _ = split_header(case.get("message", "Subject: Hello\n\n").encode())
+    message = case.get("message", "Subject: Hello\n\n").encode()
+    fields, body = split_header(message)
     ended: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
     session.header([Header(*field) for field in fields])
+    session.body(message[body:])
     session.end_of_message(ended.set_result)
     await ended
-    return list(_tell(told[0])), world.never_asked()
+    return [*_tell(told[0]), *_tell_held(world)], world.never_asked()
 
 
 def _tell(judged: Judged) -> Iterator[str]:
@@ -143,6 +152,14 @@ def _tell(judged: Judged) -> Iterator[str]:
     yield from (f"    {_edit_text(edit)}" for edit in judged.verdict.edits)
 
 
+def _tell_held(world: World) -> Iterator[str]:
+    for held, _ in world.kept:
+        for recipient in held.recipients:
+            infected = ", infected" if recipient.infected else ""
+            yield f"held for {recipient.address} (would {recipient.would}{infected}), {recipient.days} days"
+            yield from (f"    {why}" for why in recipient.why)
+
+
 def _edit_text(edit: Edit) -> str:
     match edit:
         case RemoveHeader():
@@ -151,6 +168,10 @@ def _edit_text(edit: Edit) -> str:
             return f"insert {edit.name}: {edit.value}".replace("\n", "\\n")
         case ChangeHeader():
             return f"change {edit.name} number {edit.nth}: {edit.value}".replace("\n", "\\n")
+        case AddRecipient() | RemoveRecipient():
+            return f"{edit.kind} {edit.address}"
+        case Hold():
+            return f"hold: {edit.why}"
 
 
 @pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)

@@ -4,7 +4,19 @@ import re
 import tomllib
 from pathlib import Path
 
-from earmark.core.checks import access, allowed, authentication, client, greylist, helo, rates, released, sender, spf
+from earmark.core.checks import (
+    access,
+    allowed,
+    authentication,
+    client,
+    content,
+    greylist,
+    helo,
+    rates,
+    released,
+    sender,
+    spf,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 MANUAL = (ROOT / "docs" / "findings.md").read_text()
@@ -13,13 +25,20 @@ CASES = "".join(path.read_text() for path in sorted((ROOT / "tests" / "golden" /
 
 def named_in_code() -> set[str]:
     """The names of all findings but those of lists, which are data."""
-    modules = (access, allowed, authentication, client, greylist, helo, released, sender, spf)
+    modules = (access, allowed, authentication, client, content, greylist, helo, released, sender, spf)
     source = "".join(Path(module.__file__ or "").read_text() for module in modules)
     written = set(
-        re.findall(r'"((?:ACCESS|AUTHOR|DKIM|DMARC|GREYLIST|NO|PTR|RELEASE|SENDER|HELO|SPF)_?[A-Z_]+)"', source)
+        re.findall(
+            r'"((?:ACCESS|AUTHOR|DKIM|DMARC|GREYLIST|NO|PTR|RELEASE|SCANNER|SENDER|HELO|SPAM|SPF)_?[A-Z_]+)"', source
+        )
+    )
+    mark = content.WhenUnscanned.MARK
+    scanning = content.ContentKnobs(
+        clamav=content.Scanned.ALL, spamassassin=content.Scanned.ALL, virus_unscanned=mark, spam_unscanned=mark
     )
     return (
         written
+        | {word.upper() for word in scanning.after_data()}
         | {f"HELO_{name.upper()}" for name in helo._WHY}
         | {f"SPF_{knob.upper()}" for knob in spf._WEIGHTS.values()}
         | {f"RATE_{bucket.upper()}" for bucket in rates.BUCKETS}
