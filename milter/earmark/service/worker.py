@@ -20,6 +20,7 @@ from earmark.clients.zones import Zones
 from earmark.config.settings import Generation
 from earmark.core.record import Judged, make_record
 from earmark.engine import Engine
+from earmark.fronts.exim import EximFront
 from earmark.fronts.milter import MilterFront
 from earmark.fronts.policy import PolicyFront
 from earmark.log import verdict_fields
@@ -137,6 +138,7 @@ class Worker:
         self._fronts: dict[str, Front] = {
             "milter": MilterFront(self._engine, log, idle=server.milter.idle),
             "policy": PolicyFront(self._engine, log, idle=server.policy.idle),
+            "exim": EximFront(self._engine, log, idle=server.exim.idle),
         }
         loop.add_reader(self._channel.fileno(), self._hear)
         loop.add_signal_handler(signal.SIGTERM, self._draining.set)

@@ -55,6 +55,11 @@ class Splitter:
         """The request, once it is here."""
 
     @property
+    def begun(self) -> bool:
+        """True when anything has come."""
+        return self.request is not None or bool(self._head)
+
+    @property
     def whole(self) -> bool:
         """True when the whole message has come."""
         return self.request is not None and not self._left
