@@ -241,6 +241,37 @@ async def test_a_client_that_leaves_while_its_message_is_written_is_told_nothing
     assert not answers
 
 
+async def test_what_was_not_held_since_the_client_left_is_not_recorded_as_held() -> None:
+    told: list[Judged] = []
+    session = session_over(NeverWritten({VIRUS: INFECTED}), told)
+    await rcpt(session, BOB)
+    session.header([])
+    session.end_of_message(lambda _verdict: None)
+    session.close()
+    record = make_record(told[0])
+    assert (record.ended, record.action) == ("disconnect", "accept")
+    assert not list(differences(record, rederive(record, PolicySet(policy(zones=(), content=CONTENT), {}, ALL_SCANNED))))
+
+
+async def test_a_verdict_that_cannot_be_told_to_the_log_stands() -> None:
+    """Else a virus that is held would be delivered as well."""
+
+    class Full(list[Judged]):
+        def append(self, _judged: Judged) -> None:
+            raise OSError("disk full")
+
+    world = World({VIRUS: INFECTED})
+    session = session_over(world, Full())
+    await rcpt(session, BOB)
+    answers: list[Verdict] = []
+    session.header([])
+    with pytest.raises(OSError, match="disk full"):
+        session.end_of_message(answers.append)
+    assert [verdict.action for verdict in answers] == [Action.QUARANTINE]
+    assert len(world.kept) == 1
+    assert not session.id
+
+
 async def test_the_confirming_scan_is_asked_only_when_the_score_would_refuse() -> None:
     for score, asked in (("4.99", False), ("5.00", True)):
         world = World({SPAM: scored(score), CONFIRMING: scored("4.00")})

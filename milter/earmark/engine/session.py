@@ -249,9 +249,12 @@ class Session:
             self._content.received = own_received(self.envelope, self._reverse_name(), self.queue_id)
             self._content.finish()
 
-        def ended(verdict: Verdict) -> None:
-            self._end("eom", verdict)
-            done(verdict)
+        def ended(recipients: Sequence[Recipient], verdict: Verdict) -> None:
+            self._recipients = list(recipients)
+            try:
+                self._end("eom", verdict)
+            finally:  # a verdict that cannot be told to the log stands all the same
+                done(verdict)
 
         budget = self._engine.budget
         if self.envelope.site.scanners:
@@ -272,30 +275,25 @@ class Session:
     def _accepting(self) -> set[Policy]:
         return {one.policy for one in self._recipients if one.outcome.action is Action.ACCEPT}
 
-    def _conclude(self, ended: Callable[[Verdict], None]) -> None:
+    def _conclude(self, ended: Callable[[Sequence[Recipient], Verdict], None]) -> None:
         """Make the verdict; what is to be held is on disk before it is told."""
         recipients, verdict = conclude(self.txn, self.facts, self._recipients, self.id, self.means)
-        self._recipients = list(recipients)
         if verdict.action < Action.QUARANTINE or verdict.edits:
             told, policies = shown(recipients, verdict)
             trace = Trace(self.id, self._engine.generation)
             verdict = verdict._replace(edits=(*edits(self.txn, self.facts, told, policies, trace), *verdict.edits))
         kept = held(self.txn, self.queue_id, recipients)
         if kept is None or any(isinstance(edit, Hold) for edit in verdict.edits):
-            ended(verdict)
+            ended(recipients, verdict)
             return
 
         def written(why: str) -> None:
             if self.id == kept.id:  # else the client has gone meanwhile
                 self._not_kept = why
-                self._inquiry.guard(lambda: ended(self._put_off() if why else verdict))
+                told = put_off(recipients, self.id) if why else (recipients, verdict)
+                self._inquiry.guard(lambda: ended(*told))
 
         keep(self._engine, kept, self._content, written)
-
-    def _put_off(self) -> Verdict:
-        recipients, verdict = put_off(self._recipients, self.id)
-        self._recipients = list(recipients)
-        return verdict
 
     def abort(self) -> None:
         """End the transaction without a message: RSET, or the MTA gave up."""
@@ -317,18 +315,14 @@ class Session:
             self._content.close()
         if self.id:  # lists are asked again: the cache knows what one said, unless it has been disarmed meanwhile
             self._kept = {question for question in self._kept if not isinstance(question, Listing)}
-        # taken out before it is told: a fault in telling must not come up again with each transaction after this one
-        recipients, self._recipients = tuple(self._recipients), []
-        self.ended = recipients
-        if self.id and recipients:
-            self._engine.finish(
-                Judged(
-                    self.id, self.txn, self.facts, recipients, verdict or _NO_VERDICT, self.queue_id,
-                    ended, self._engine.generation, self._inquiry.waited, means=self.means, not_kept=self._not_kept,
-                    taken=self._taken,
-                )
-            )  # fmt: skip
-        self._clear()
+        self.ended = tuple(self._recipients)
+        judged = Judged(
+            self.id, self.txn, self.facts, self.ended, verdict or _NO_VERDICT, self.queue_id, ended,
+            self._engine.generation, self._inquiry.waited, means=self.means, not_kept=self._not_kept, taken=self._taken,
+        )  # fmt: skip
+        self._clear()  # before it is told: a fault in telling must not come up again with what is next here
+        if judged.id and judged.recipients:
+            self._engine.finish(judged)
 
     def _foresee(self, stage: Stage) -> None:
         self._inquiry.ask(plan(stage, self.txn, self.facts, self._engine.policies.asking_at[stage]))
