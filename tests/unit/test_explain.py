@@ -10,7 +10,8 @@ import typer
 from typer.testing import CliRunner
 
 from earmark.cli import explain
-from earmark.cli.explanation import explanation, flips
+from earmark.cli.explanation import explanation
+from earmark.cli.flips import flips
 from earmark.cli.render import lines, show
 from earmark.config import Generation, load, shipped
 from earmark.core.mail import Header, Hop, parse_path
@@ -213,7 +214,9 @@ def test_what_would_flip_it_is_told_for_each_action() -> None:
     spread = [{**found, "score": 5.0} for found in report("reject")["findings"] * 3]
     told = list(flips(report("reject", findings=spread, refuse_score=15.0)))
     assert told == ["would not be refused with 7.01 points less"]
-    told = list(flips(report("mark", action="accept", would="reject", mark_score=1.0, refuse_score=2.5)))
+    told = list(
+        flips(report("mark", mode="observe", action="accept", would="reject", mark_score=1.0, refuse_score=2.5))
+    )
     assert told[0] == "mode = enforce would reject"
     assert told[1] == "would be marked with 4.00 points more"
     assert told[2].startswith("would be refused with 5.50 points more")
@@ -230,6 +233,74 @@ def test_what_would_flip_a_greylisting_is_told() -> None:
 def test_what_would_flip_a_refusal_after_data_is_the_opt_in() -> None:
     refused = report("reject", refuse_score=0.9, mark_score=5.9)
     assert list(flips(refused)) == ['would not be refused with dmarc = "weigh"']
+
+
+def worded(name: str, word: str, does: str | None) -> dict[str, Any]:
+    return {**report("mark")["findings"][0], "name": name, "score": 0.0, "opt_in": word, "after_data": does}
+
+
+VIRUS, SPAM = worded("VIRUS", "virus", "reject"), worded("SPAM_CONFIRMED", "spam_reject_score", "reject")
+QUIET = {"refuse_score": 0.0, "mark_score": 0.0}
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        (
+            {"action": "reject", "would": "reject", "findings": [VIRUS, SPAM, worded("DMARC_REJECT", "dmarc", None)]},
+            ['would not be refused with content.virus = "quarantine" and content.spam_reject_score = 0.00'],
+        ),
+        (
+            {"action": "quarantine", "would": "quarantine", "findings": [{**VIRUS, "after_data": "quarantine"}]},
+            ['would not be held with content.virus = "mark"'],
+        ),
+        (
+            {"action": "quarantine", "would": "reject", "findings": [VIRUS]},
+            [
+                "would be refused alone; the policy of another recipient has it otherwise",
+                'would not be held with content.mixed_refusals = "mark"',
+            ],
+        ),
+        (
+            {"action": "defer", "would": "reject", "findings": [VIRUS]},
+            ["would be refused alone; the policy of another recipient has it otherwise"],
+        ),
+        (
+            {"action": "defer", "would": "defer", "findings": [worded("VIRUS_UNSCANNED", "virus_unscanned", "defer")]},
+            ['would not be deferred with content.virus_unscanned = "stamp"'],
+        ),
+        (
+            {"action": "defer", "would": "accept", "findings": []},
+            ["would be accepted if the quarantine could have taken what is to be held of the message"],
+        ),
+        (
+            {"action": "defer", "would": "defer", "findings": [], "reply": "452 4.5.3 alone", "unknown": ["host a"]},
+            ["would not be deferred in a message of its own"],
+        ),
+        (
+            {"action": "mark", "would": "mark", "findings": [{**VIRUS, "after_data": "mark"}]},
+            ["would not be marked without VIRUS"],
+        ),
+        (
+            {"action": "mark", "would": "mark", "mark_score": 5.5, "findings": [{**VIRUS, "after_data": "mark"}]},
+            ["would not be marked without VIRUS and with 0.51 points less"],
+        ),
+        (
+            {"action": "mark", "would": "quarantine", "mode": "mark", "findings": [VIRUS]},
+            ["mode = enforce would quarantine"],
+        ),
+    ],
+    ids=lambda value: f"{value['action']}-{value['would']}" if isinstance(value, dict) else "",
+)
+def test_what_a_word_of_the_content_did_after_data_is_told_by_its_setting(
+    changes: dict[str, Any], told: list[str]
+) -> None:
+    assert list(flips(report("mark", **{**QUIET, **changes}))) == told
+
+
+def test_what_the_administrator_released_is_told() -> None:
+    released = report("mark", **QUIET, action="accept", would="quarantine", findings=[worded("X", "released", None)])
+    assert next(flips(released)) == "would be held had the administrator not released it"
 
 
 def test_where_only_the_mode_keeps_a_refusal_back_no_points_are_missing() -> None:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from earmark.cli.access_entry import entry_line
+from earmark.cli.scans import is_scan, scan_words, spam_scans
 from earmark.core.access import read_entry
 from earmark.core.text import printable
 
@@ -23,8 +24,9 @@ def lines(explained: dict[str, Any]) -> Iterator[Line]:
         yield Line(f"exempt: {explained['exempt']}; nothing of connection, envelope and path counts", "cyan")
     yield from _session(explained)
     for recipient in explained["recipients"]:
-        yield from _recipient(recipient)
+        yield from _recipient(recipient, _held_by(explained))
     yield from _unchecked(explained)
+    yield from _scans(explained)
     yield from _others(explained)
     yield from _chain(explained)
     yield from _edits(explained)
@@ -57,7 +59,15 @@ def _session(explained: dict[str, Any]) -> Iterator[Line]:
         yield Line(f"  no message was judged: the transaction ended by {explained['ended']}")
 
 
-def _recipient(report: dict[str, Any]) -> Iterator[Line]:
+def _held_by(explained: dict[str, Any]) -> str:
+    """Return where it is held for whom it is held; "" where it is only supposed, and so is nowhere."""
+    if any(edit[0] == "hold" for edit in explained["edits"]):
+        return "held by the MTA, in its queue"
+    held = explained["rederived"] is not None
+    return f"held in the quarantine: earmark quarantine show {explained['id']}" if held else ""
+
+
+def _recipient(report: dict[str, Any], held_by: str = "") -> Iterator[Line]:
     yield Line("")
     title = f"<{report['address']}>: {report['action']} (policy {report['policy']}, mode {report['mode']})"
     yield Line(title, _STYLES[report["action"]])
@@ -67,6 +77,8 @@ def _recipient(report: dict[str, Any]) -> Iterator[Line]:
     )
     if report["reply"]:
         yield Line(f"  reply {report['reply']}")
+    if report["action"] == "quarantine" and held_by:
+        yield Line(f"  {held_by}")
     for found in report["findings"]:
         yield from _finding(found)
     if not report["findings"]:
@@ -79,14 +91,15 @@ def _finding(found: dict[str, Any]) -> Iterator[Line]:
     late = ", too late to refuse on" if found["late"] else ""
     yield Line(f"  {found['score']:+.2f} {found['name']} ({found['origin']}{late}): {found['why']}")
     if found["evidence"]:
-        yield Line(f"        {found['question']}: {_evidence(found['evidence'])}", "dim")
+        yield Line(f"        {found['question']}: {_evidence(found['evidence'], found['question'])}", "dim")
         yield from (Line(f"          {step}", "dim") for step in _steps(found["evidence"]))
     yield Line(f"        weight {found['knob']} set by {found['set_by'] or 'the program'}", "dim")
 
 
-def _evidence(fact: dict[str, Any]) -> str:
-    """Return what was answered, without lines that tell how it came about (SPF's steps, signatures)."""
-    said = " ".join([fact["status"], *(word for word in fact["data"] if " " not in word)])
+def _evidence(fact: dict[str, Any], question: str) -> str:
+    """Return what was answered, without lines that tell how it came about (SPF's steps, signatures, rules)."""
+    words = scan_words(fact) if is_scan(question) else [word for word in fact["data"] if " " not in word]
+    said = " ".join([fact["status"], *words])
     why = f" ({fact['why']})" if fact["why"] else ""
     return f"{said}{why}, {fact['age']:g} s old, from {fact['source'] or 'nobody'}"
 
@@ -105,19 +118,26 @@ def _unchecked(explained: dict[str, Any]) -> Iterator[Line]:
         yield Line("could not be checked:", "magenta")
     for question in explained["unknown"]:
         fact = explained["facts"].get(question)
-        yield Line(f"  {question}: {_evidence(fact) if fact else 'no answer'}")
+        yield Line(f"  {question}: {_evidence(fact, question) if fact else 'no answer'}")
+
+
+def _scans(explained: dict[str, Any]) -> Iterator[Line]:
+    told = list(spam_scans(explained["facts"]))
+    if told:
+        yield Line("")
+    yield from (Line(line, "dim" if line.startswith(" ") else "") for line in told)
 
 
 def _others(explained: dict[str, Any]) -> Iterator[Line]:
     """Yield the answers that say something and that no finding shows, such as signatures, or tokens left of a limit."""
     shown = {found["question"] for recipient in explained["recipients"] for found in recipient["findings"]}
-    shown.update(explained["unknown"])
+    shown.update(explained["unknown"], (question for question in explained["facts"] if question.startswith("spam ")))
     others = {key: fact for key, fact in explained["facts"].items() if key not in shown and fact["status"] != "none"}
     if others:
         yield Line("")
         yield Line("also answered:")
     for question, fact in others.items():
-        yield Line(f"  {question}: {_evidence(fact)}")
+        yield Line(f"  {question}: {_evidence(fact, question)}")
         yield from (Line(f"    {step}", "dim") for step in _steps(fact))
 
 
@@ -140,20 +160,24 @@ def _chain(explained: dict[str, Any]) -> Iterator[Line]:
 def _edits(explained: dict[str, Any]) -> Iterator[Line]:
     if explained["edits"]:
         yield Line("")
-        yield Line("edits of the header:")
+        yield Line("edits:")
     for edit in explained["edits"]:
         yield Line(f"  {edit_text(edit)}")
 
 
 def edit_text(edit: list[str | int]) -> str:
     """Return an edit (as `core.report.edits_report` writes it) as one line."""
-    kind, name, *rest = edit
+    kind, name, *rest = str(edit[0]), *edit[1:]
     value = " ".join(str(rest[-1]).split()) if rest else ""
     match kind:
         case "remove":
             return f"remove {name} (number {rest[0]})"
         case "change":
             return f"change {name} (number {rest[0]}): {value}"
+        case "add-recipient" | "remove-recipient":
+            return f"{kind.replace('-', ' ')} {name}"
+        case "hold":
+            return f"hold: {name}"
         case _:
             return f"{kind} {name}: {value}"
 

@@ -1,12 +1,12 @@
 """Outcomes and edits as plain values, for records, logs and `explain --json` (the schema is docs/schemas.md)."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from earmark.core.evidence import Fact, Facts, Finding, question_text
 from earmark.core.mail import Hop
 from earmark.core.policy import Policy
-from earmark.core.verdict import Outcome
+from earmark.core.verdict import Action, Outcome
 
 
 def recipient_report(address: str, outcome: Outcome, policy: Policy) -> dict[str, Any]:
@@ -22,13 +22,14 @@ def recipient_report(address: str, outcome: Outcome, policy: Policy) -> dict[str
         "mark_score": outcome.mark_score / 100,
         "mark_at": policy.mark_at / 100,
         "reply": str(outcome.reply) if outcome.reply else None,
-        "findings": [finding_report(finding, policy.places) for finding in outcome.findings],
+        "findings": [finding_report(finding, policy) for finding in outcome.findings],
         "unknown": [question_text(question) for question in outcome.unknown],
     }
 
 
-def finding_report(finding: Finding, places: Mapping[str, object]) -> dict[str, Any]:
-    """Return a finding with the file and line that gave it its weight."""
+def finding_report(finding: Finding, policy: Policy) -> dict[str, Any]:
+    """Return a finding with the file and line that gave it its weight, and what the policy does by its word."""
+    does = policy.after_data.get(finding.opt_in, Action.ACCEPT)
     return {
         "name": finding.name,
         "origin": finding.origin.value,
@@ -38,7 +39,9 @@ def finding_report(finding: Finding, places: Mapping[str, object]) -> dict[str, 
         "late": finding.late,
         "defer_at": None if finding.defer_at is None else finding.defer_at / 100,
         "knob": finding.knob,
-        "set_by": str(places.get(finding.knob, "")),
+        "set_by": str(policy.places.get(finding.knob, "")),
+        "opt_in": finding.opt_in,
+        "after_data": None if does is Action.ACCEPT else does.word,
     }
 
 
