@@ -7,7 +7,8 @@ from itertools import chain
 
 from earmark.core.policy import PolicySet
 from earmark.engine import Engine
-from earmark.fronts.milter_session import MilterSession, Shared
+from earmark.fronts.milter_dialogue import Shared
+from earmark.fronts.milter_session import MilterSession
 from earmark.wire import RemoteError
 from earmark.wire import milter as wire
 from earmark.wire.milter_mta import decode_response

@@ -12,7 +12,8 @@ from itertools import chain
 from earmark.engine import Engine
 from earmark.fronts.connections import Connection, Connections
 from earmark.fronts.events import Events
-from earmark.fronts.milter_session import MilterSession, Shared
+from earmark.fronts.milter_dialogue import Shared
+from earmark.fronts.milter_session import MilterSession
 from earmark.fronts.milter_terms import UNUSED_MACROS
 from earmark.wire import RemoteError
 from earmark.wire.milter import Packet, Splitter

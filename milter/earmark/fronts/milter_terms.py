@@ -67,6 +67,12 @@ class Terms(NamedTuple):
 
     answer: bytes = b""
     """The packet that tells the MTA."""
+    actions: int = 0
+    """What we may do (`wire.milter.Actions`)."""
+    steps: int = 0
+    """What of the dialogue is left out (`wire.milter.Steps`)."""
+    macros: Mapping[int, bytes] = {}
+    """The names that we ask for, by stage; none where the MTA sends what it likes."""
     answered: frozenset[int] = _GO_ON
     """The commands to be answered with "go on" as soon as they are taken."""
     leading_space: bool = False
@@ -87,19 +93,28 @@ def agree(offer: bytes, *, reads_body: bool) -> Terms:
     version, actions, steps, _ = decode_negotiation(offer)
     if version < OLDEST_VERSION:
         raise RemoteError(f"milter version {version}")
-    steps &= _WANTED if reads_body else _WANTED | Steps.NO_BODY
-    if steps & Steps.NO_BODY:
-        steps &= ~Steps.NR_BODY
-    macros = _MACROS if actions & Actions.SETSYMLIST else {}
-    answer = Negotiation(min(version, VERSION), actions & _ACTIONS, steps, macros)
+    terms = terms_for(actions, steps, reads_body=reads_body)
+    answer = Negotiation(min(version, VERSION), Actions(terms.actions), Steps(terms.steps), terms.macros)
+    return terms._replace(answer=encode_negotiation(answer))
+
+
+@lru_cache(maxsize=16)
+def terms_for(actions: int, steps: int, *, reads_body: bool) -> Terms:
+    """Return the terms for what an MTA lets us do, and what of the dialogue it can leave out; without the packet."""
+    offered = Actions(actions)
+    agreed = Steps(steps) & (_WANTED if reads_body else _WANTED | Steps.NO_BODY)
+    if agreed & Steps.NO_BODY:
+        agreed &= ~Steps.NR_BODY
     return Terms(
-        encode_negotiation(answer),
-        frozenset(int(command) for command in _GO_ON if not steps & _NO_REPLY.get(command, 0)),
-        bool(steps & Steps.HDR_LEADSPC),
-        bool(actions & Actions.ADDHDRS),
-        bool(actions & Actions.CHGHDRS),
-        Means(actions & READDRESSING == READDRESSING, bool(actions & Actions.QUARANTINE)),
-        (EDITING & ~actions).name or "",
+        actions=int(offered & _ACTIONS),
+        steps=int(agreed),
+        macros=_MACROS if offered & Actions.SETSYMLIST else {},
+        answered=frozenset(int(command) for command in _GO_ON if not agreed & _NO_REPLY.get(command, 0)),
+        leading_space=bool(agreed & Steps.HDR_LEADSPC),
+        may_insert=bool(offered & Actions.ADDHDRS),
+        may_change=bool(offered & Actions.CHGHDRS),
+        means=Means(offered & READDRESSING == READDRESSING, bool(offered & Actions.QUARANTINE)),
+        lacking=(EDITING & ~offered).name or "",
     )
 
 

@@ -248,9 +248,9 @@ def decode_macros(payload: bytes) -> tuple[int, dict[bytes, bytes]]:
 _INSERT, _CHANGE = b"im"
 
 CONTINUE = packet(ord("c"))
+"""Go on; at end of message: the message is accepted, as edited."""
 DISCARD = packet(ord("d"))
 """Say that the message was taken, and deliver it nowhere."""
-"""Go on; at end of message: the message is accepted, as edited."""
 
 
 def reply_code(code: int, enhanced: str, text: str) -> bytes:
@@ -302,11 +302,17 @@ def hold(why: str) -> bytes:
 
 
 def _field(name: str, value: str, *, leading_space: bool) -> bytes:
+    label, raw = field_as_sent(name, value)
+    return label + (b"\0 " if leading_space else b"\0") + raw + b"\0"
+
+
+def field_as_sent(name: str, value: str) -> tuple[bytes, bytes]:
+    """Return name and value of a header field as they may leave: one field, whatever they hold, within a packet."""
     raw = value.encode("utf-8", "surrogateescape")
     if b"\n" in raw or b"\r" in raw or b"\0" in raw:
         raw = _one_field(raw)
     label = _label(name)
-    return label + (b"\0 " if leading_space else b"\0") + raw[: CHUNK - len(label) - 16] + b"\0"
+    return label, raw[: CHUNK - len(label) - 16]
 
 
 @lru_cache(maxsize=64)
