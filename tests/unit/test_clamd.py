@@ -130,6 +130,17 @@ async def test_what_is_no_result_is_unknown_and_never_clean(said: bytes, why: st
             assert fact.why == f"{servers[0].endpoint}: {why}"
 
 
+async def test_what_is_said_to_be_clean_before_it_was_sent_whole_is_unknown() -> None:
+    async with scanners([OK + CUT], END) as servers, asked_of(servers, whole=False) as asked:
+        asked.ask()
+        await until(lambda: bool(servers[0].requests) and not servers[0].connections)
+        asked.content.add(b"a virus\r\n")
+        asked.content.finish()
+        fact = await asked.fact()
+        assert fact.status is Status.TEMPERROR
+        assert fact.why.endswith("OK before it had the whole message")
+
+
 @pytest.mark.parametrize(
     "said", [RESET, CUT, b"stream: X ERROR\0", b"stream: O"], ids=["reset", "eof", "error", "half"]
 )

@@ -130,9 +130,13 @@ def _ended(held: _Held, task: asyncio.Task[Fact]) -> None:
 async def _talk(held: _Held, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> wire.Reply:
     """Have the message scanned. Raises as a `limits.Talk` does."""
     answer = asyncio.ensure_future(_said(reader))  # clamd may speak, and close, at any time
+    whole = False
     with _kept_open(writer) as descriptor:
         try:
-            await _send(held, writer, answer)
+            whole = await _send(held, writer, answer)
+            if whole:
+                writer.write(wire.END)
+                await writer.drain()
             raw = await answer
         except ConnectionError:
             raw = (await answer) + _left(descriptor)
@@ -143,11 +147,13 @@ async def _talk(held: _Held, reader: asyncio.StreamReader, writer: asyncio.Strea
     reply = wire.read_reply(raw)
     if reply.result in (wire.Result.ERROR, wire.Result.TIMED_OUT, wire.Result.UNKNOWN_COMMAND):
         raise RemoteError(reply.text)
+    if reply.result is wire.Result.OK and not whole:
+        raise RemoteError("OK before it had the whole message")
     return reply
 
 
-async def _send(held: _Held, writer: asyncio.StreamWriter, answer: "asyncio.Future[bytes]") -> None:
-    """Send the message as it comes in, or as much as clamd wants. Raises UnansweredError."""
+async def _send(held: _Held, writer: asyncio.StreamWriter, answer: "asyncio.Future[bytes]") -> bool:
+    """Send the message as it comes in, but for its end; return whether clamd took it all. Raises UnansweredError."""
     writer.write(wire.INSTREAM + wire.chunk(wire.ON_TOP))
     async with aclosing(held.content.follow()) as pieces:
         async for piece in pieces:
@@ -155,13 +161,12 @@ async def _send(held: _Held, writer: asyncio.StreamWriter, answer: "asyncio.Futu
             if not held.waiting:
                 raise UnansweredError("larger than anybody allows", limit=True)
             if answer.done():
-                return
+                return False
             writer.write(wire.chunk(piece))
             await writer.drain()
     if held.content.why:
         raise unreadable(held.content)
-    writer.write(wire.END)
-    await writer.drain()
+    return True
 
 
 async def _said(reader: asyncio.StreamReader) -> bytes:
