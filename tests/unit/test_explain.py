@@ -298,6 +298,11 @@ def test_what_a_word_of_the_content_did_after_data_is_told_by_its_setting(
     assert list(flips(report("mark", **{**QUIET, **changes}))) == told
 
 
+def test_what_a_relay_of_ours_is_spared_is_told() -> None:
+    held = report("mark", **QUIET, action="quarantine", would="reject", findings=[VIRUS])
+    assert next(flips(held, "own relay")) == "would be refused from anybody but a relay of ours"
+
+
 def test_what_the_administrator_released_is_told() -> None:
     released = report("mark", **QUIET, action="accept", would="quarantine", findings=[worded("X", "released", None)])
     assert next(flips(released)) == "would be held had the administrator not released it"

@@ -16,7 +16,7 @@ SCHEMA = 1
 def explanation(record: Record, hops: Iterable[Hop], rederived: dict[str, Any] | None = None) -> dict[str, Any]:
     """Return the explanation of a record. `rederived` says how judging it again came out; None where it is fresh."""
     facts = facts_report({question_from_parts(parts): fact for parts, fact in record.facts}, record.at)
-    recipients = [_recipient(report, facts) for report in record.recipients]
+    recipients = [_recipient(report, facts, record.relay) for report in record.recipients]
     return {
         "v": SCHEMA,
         "id": record.id,
@@ -44,6 +44,6 @@ def explanation(record: Record, hops: Iterable[Hop], rederived: dict[str, Any] |
     }
 
 
-def _recipient(report: dict[str, Any], facts: dict[str, Any]) -> dict[str, Any]:
+def _recipient(report: dict[str, Any], facts: dict[str, Any], relay: str) -> dict[str, Any]:
     findings = [{**found, "evidence": facts.get(found["question"])} for found in report["findings"]]
-    return {**report, "findings": findings, "flips": list(flips(report))}
+    return {**report, "findings": findings, "flips": list(flips(report, relay))}

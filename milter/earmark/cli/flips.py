@@ -8,9 +8,12 @@ _DONE = {"accept": "accepted", "mark": "marked", "quarantine": "held", "defer": 
 _MILDER = {"reject": "quarantine", "quarantine": "mark"}
 
 
-def flips(report: dict[str, Any]) -> Iterator[str]:
-    """Yield what would have made this recipient's outcome (`core.report.recipient_report`) another one."""
-    yield from _otherwise(report)
+def flips(report: dict[str, Any], relay: str = "") -> Iterator[str]:
+    """Yield what would have made this recipient's outcome (`core.report.recipient_report`) another one.
+
+    `relay` is the relay of ours that handed the message over; "" for everybody else.
+    """
+    yield from _otherwise(report, relay)
     match report["action"]:
         case "reject":
             yield from _refused(report)
@@ -24,7 +27,7 @@ def flips(report: dict[str, Any]) -> Iterator[str]:
             yield from _away(report)
 
 
-def _otherwise(report: dict[str, Any]) -> Iterator[str]:
+def _otherwise(report: dict[str, Any], relay: str) -> Iterator[str]:
     """Yield what else but the policy's findings decided."""
     action, would = report["action"], report["would"]
     if action == would:
@@ -35,6 +38,8 @@ def _otherwise(report: dict[str, Any]) -> Iterator[str]:
         yield f"mode = enforce would {would}" if would != "mark" else "mode = mark would mark"
     elif _ORDER.index(would) < _ORDER.index(action):
         yield f"would be {_DONE[would]} if the quarantine could have taken what is to be held of the message"
+    elif relay:
+        yield f"would be {_DONE[would]} from anybody but a relay of ours"
     else:
         yield f"would be {_DONE[would]} alone; the policy of another recipient has it otherwise"
 
