@@ -14,6 +14,11 @@ ROOT = Path(__file__).parents[2]
 OWN_NETWORK = "192.0.2.128/25"
 OWN_RELAY = "192.0.2.25"
 BUDGET = 2.0
+SCAN_BUDGET = 4.0
+DEFER_FOR = 3
+"""Seconds for which the domains that wait for scanners do so."""
+VIRUS_AT_MOST = 300
+"""Kilobytes of a message that the domains with a limit of their own have scanned."""
 
 SERVER = """
 schema = 1
@@ -21,6 +26,7 @@ user = "{user}"
 state = "{state}"
 workers = 2
 budget = {budget}
+scan_budget = {scan_budget}
 drain = 5
 
 [milter]
@@ -112,8 +118,8 @@ zones = ["names.lab.test"]
 zones = ["{zone}"]
 """
 
-# What makes each domain differ from the default, by domain; and the list that it asks.
-DOMAINS = {
+# What makes each domain differ from the default, by domain; and the list that it asks. Nobody scans their mail.
+UNSCANNED = {
     "lab.test": ("", "bl.lab.test"),
     "marks.test": ('mode = "mark"', "bl.lab.test"),
     "watches.test": ('mode = "observe"', "bl.lab.test"),
@@ -127,6 +133,43 @@ DOMAINS = {
     "b\u00fccher.test": ('help_url = "https://help.example/"', "bl.lab.test"),
 }
 
+_OFF = 'clamav = "off"\nspamassassin = "off"\n'
+_CLAMAV = 'spamassassin = "off"\n'
+_SPAMASSASSIN = 'clamav = "off"\n'
+
+
+def _virus(action: str) -> str:
+    """Return what becomes of viruses; those of the lab's own signatures are "unofficial"."""
+    return f'virus = "{action}"\nvirus_unofficial = "{action}"\n'
+
+
+def _unscanned(action: str) -> str:
+    return f'virus_unscanned = "{action}"\nspam_unscanned = "{action}"\ndefer_for = {DEFER_FOR}\n'
+
+
+# The domains whose mail is scanned, and what makes their [content] differ from the default.
+SCANNED = {
+    "refuses.test": _CLAMAV + _virus("reject"),
+    "held.test": _CLAMAV + _virus("quarantine"),
+    "kept.test": _CLAMAV + _virus("quarantine") + 'quarantine = "mta"',
+    "viruses.test": _CLAMAV + _virus("mark"),
+    "sized.test": f"{_CLAMAV}virus_at_most = {VIRUS_AT_MOST}\n",
+    "detail.test": _CLAMAV + 'mixed_marks = "detail"',
+    "alone.test": _CLAMAV + 'mixed_recipients = "separate"',
+    "scored.test": _SPAMASSASSIN,
+    "confirmed.test": f"{_SPAMASSASSIN}spam_reject_score = 5.00",
+    "stamped.test": "",
+    "marked-unscanned.test": _unscanned("mark"),
+    "waits.test": _unscanned("defer"),
+}
+DOMAINS = (*UNSCANNED, *SCANNED)
+MAY_REFUSE_AFTER_DATA = frozenset({"strict.test", "refuses.test", "confirmed.test"})
+
+_POLICIES = {
+    **{name: f"{differs}\n{LISTS.format(zone=zone)}\n[content]\n{_OFF}" for name, (differs, zone) in UNSCANNED.items()},
+    **{name: f"{LISTS.format(zone='bl.lab.test')}\n[content]\n{differs}" for name, differs in SCANNED.items()},
+}
+
 
 def write_configuration(directory: Path, *, milter: int, resolver: int, state: Path, more: str = "") -> None:
     """Write a whole configuration directory; `more` are further lines of server.toml."""
@@ -137,6 +180,7 @@ def write_configuration(directory: Path, *, milter: int, resolver: int, state: P
         user=service_account(),
         state=state,
         budget=BUDGET,
+        scan_budget=SCAN_BUDGET,
         milter=milter,
         resolver=resolver,
         own_network=OWN_NETWORK,
@@ -144,6 +188,5 @@ def write_configuration(directory: Path, *, milter: int, resolver: int, state: P
     )
     (directory / "policies" / "server.toml").write_text(server + more)
     (directory / "policies" / "domains").mkdir()
-    for number, (domain, (differs, zone)) in enumerate(DOMAINS.items()):
-        policy = f'domains = ["{domain}"]\n{differs}\n{LISTS.format(zone=zone)}'
-        (directory / "policies" / "domains" / f"{number}.toml").write_text(policy)
+    for number, (domain, policy) in enumerate(_POLICIES.items()):
+        (directory / "policies" / "domains" / f"{number}.toml").write_text(f'domains = ["{domain}"]\n{policy}')

@@ -1,5 +1,6 @@
-"""The lab: Postfix -> earmark -> Dovecot, with rbldnsd and unbound behind earmark, in a directory of its own."""
+"""The lab: Postfix -> earmark -> Dovecot; behind earmark rbldnsd, unbound, clamd and spamd."""
 
+import json
 import os
 import shutil
 import tempfile
@@ -8,18 +9,28 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from e2e_lab import smtp
+from e2e_lab import scanners, smtp
 from e2e_lab.configuration import DOMAINS as CONFIGURED
 from e2e_lab.dovecot import IMAP, Dovecot
 from e2e_lab.lists import Lists
 from e2e_lab.postfix import Postfix
-from e2e_lab.processes import PATH, wait_until
+from e2e_lab.processes import PATH, free_port, wait_until
+from e2e_lab.scanners import Scanners
 from e2e_lab.service import Service, Usage
 from e2e_lab.smtp import CLEAN, SENDER, Peer, Sent
 from e2e_lab.store import Delivery, read_store
+from earmark.stores.quarantine_files import ids
 
 NEEDED = ("postfix", "dovecot", "sievec", "rbldnsd", "unbound")
 DOMAINS = ", ".join((*CONFIGURED, "xn--bcher-kva.test"))
+QUARANTINE = """
+[quarantine]
+submission = "inet:127.0.0.1:{smtp}"
+"""
+POLICY = """
+[policy]
+listen = ["inet:127.0.0.1:{policy}"]
+"""
 
 
 def missing() -> str:
@@ -28,6 +39,8 @@ def missing() -> str:
     absent += [] if IMAP.exists() else ["dovecot-imapd"]
     if absent:
         return f"not installed: {', '.join(absent)}"
+    if reason := scanners.missing():
+        return reason
     return "" if os.geteuid() == 0 else "Postfix starts as root only"
 
 
@@ -41,11 +54,16 @@ class Lab:
         self.store = self.top / "store"
         with ExitStack() as started:
             started.callback(shutil.rmtree, self.top)
+            self.scanners = Scanners(self.top / "scanners")
+            started.callback(self.scanners.stop)
             self.lists = Lists(self.top / "lists")
             started.callback(self.lists.stop)
             self.dovecot = Dovecot(self.top / "dovecot", self.store)
             started.callback(self.dovecot.stop)
-            self.service = Service(self.top / "earmark", self.lists.port)
+            smtp_port, self.policy_door = free_port(), free_port()
+            more = self.scanners.server_toml() + QUARANTINE.format(smtp=smtp_port)
+            more += POLICY.format(policy=self.policy_door)
+            self.service = Service(self.top / "earmark", self.lists.port, more)
             started.callback(self.service.stop)
             self.postfix = Postfix(
                 self.top / "postfix",
@@ -53,17 +71,19 @@ class Lab:
                 lmtp=self.dovecot.port,
                 store=self.store,
                 domains=DOMAINS,
+                smtp=smtp_port,
+                policy=self.policy_door,
             )
             started.callback(self.postfix.stop)
             self._started = started.pop_all()
-        self.logs = (self.service.log, self.postfix.log, self.dovecot.log, *self.lists.logs)
+        self.logs = (self.service.log, self.postfix.log, self.dovecot.log, *self.lists.logs, *self.scanners.logs)
         self._log_starts: dict[Path, int] = {}
         self._began = ""
         self.at_rest = Usage(0, 0, 0)
 
     def wait_ready(self) -> None:
         """Wait for all servers, send a first message through them, and note what earmark then uses."""
-        for server in (self.lists, self.dovecot, self.service, self.postfix):
+        for server in (self.lists, self.dovecot, self.scanners, self.service, self.postfix):
             server.wait_ready()
         self.begin()
         self.send(b"Subject: first\n\nfirst\n", "first@lab.test")
@@ -74,9 +94,11 @@ class Lab:
         self._started.close()
 
     def begin(self) -> None:
-        """Empty the store and forget what the logs have said so far."""
+        """Empty the store and the quarantine, and forget what the logs have said so far."""
         for copy in self.deliveries():
             copy.file.unlink()
+        for row in self.held():
+            self.service.run("quarantine", "delete", row["id"])
         self._began = datetime.now(UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
         self._log_starts = {log: log.stat().st_size for log in self.logs if log.exists()}
 
@@ -122,6 +144,16 @@ class Lab:
         for copy in copies:
             copy.file.unlink()
         return copies
+
+    def held(self) -> list[dict[str, Any]]:
+        """Return a row for each recipient for whom a message is in our quarantine."""
+        directory = self.service.quarantine
+        if not directory.is_dir() or not ids(directory):
+            return []
+        listed = self.service.run("quarantine", "list", "--json")
+        assert listed.returncode == 0, listed.stderr
+        rows: list[dict[str, Any]] = json.loads(listed.stdout)["held"]
+        return rows
 
     def without_earmark(self, sent: Sent) -> bytes:
         """Return what the store holds of the same message when Postfix asks no milter."""

@@ -9,6 +9,7 @@ from e2e_lab.processes import Process, accepts, free_port, told_by, wait_until
 from e2e_lab.store import VIRTUAL
 
 LINES = Path(__file__).parents[2] / "deploy" / "postfix" / "main.cf.earmark"
+DELEGATION = LINES.with_name("main.cf.earmark-delegation")
 
 MAIN = """
 compatibility_level = 3.6
@@ -50,6 +51,7 @@ smtpd_error_sleep_time = 0
 in_flow_delay = 0
 # else lines of more than 998 bytes are folded at delivery, and bodies cannot be compared
 lmtp_line_length_limit = 0
+message_size_limit = 50000000
 minimal_backoff_time = 1s
 maximal_backoff_time = 2s
 queue_run_delay = 1s
@@ -57,11 +59,14 @@ queue_run_delay = 1s
 
 # The second smtpd has no milter: what it delivers shows what Postfix and Dovecot by themselves make of a message. The
 # third and the fourth have one that is not there, with the two other default actions that the milter lines describe.
+# The last two have no milter either, and ask by policy delegation: the policy door, and one that is not there.
 MASTER = """
 {smtp}    inet  n  -  n  -  -  smtpd
 {plain}   inet  n  -  n  -  -  smtpd -o smtpd_milters=
 {accepting} inet n - n - - smtpd -o {{ smtpd_milters = {{ inet:127.0.0.1:{closed}, default_action=accept }} }}
 {quarantining} inet n - n - - smtpd -o {{ smtpd_milters = {{ inet:127.0.0.1:{closed}, default_action=quarantine }} }}
+{delegating} inet n - n - - smtpd -o smtpd_milters= -o earmark_policy_socket=inet:127.0.0.1:{policy} {delegation}
+{astray}     inet n - n - - smtpd -o smtpd_milters= -o earmark_policy_socket=inet:127.0.0.1:{nobody} {delegation}
 pickup    unix  n  -  n  60 1  pickup
 cleanup   unix  n  -  n  -  0  cleanup
 qmgr      unix  n  -  n  2  1  qmgr
@@ -87,10 +92,19 @@ postlog   unix-dgram n - n  -  1  postlogd
 
 
 class Postfix:
-    """One running instance: `smtp` is the port with earmark before it, `plain` the one without a milter."""
+    """One running instance: `smtp` is the port with earmark before it, `plain` the one without a milter.
 
-    def __init__(self, top: Path, *, milter: int, lmtp: int, store: Path, domains: str) -> None:
-        self.smtp, self.plain, self.accepting, self.quarantining = (free_port() for _ in range(4))
+    `delegating` asks by policy delegation only, and so does `astray`, of the port `nobody`.
+    """
+
+    def __init__(
+        self, top: Path, *, milter: int, lmtp: int, store: Path, domains: str, smtp: int = 0, policy: int = 0
+    ) -> None:
+        """Start it; `smtp` is a free port to use, `policy` the policy door's."""
+        self.smtp = smtp or free_port()
+        self.delegating, self.astray, self.nobody = (free_port() for _ in range(3))
+        self._policy = policy or self.nobody
+        self.plain, self.accepting, self.quarantining = (free_port() for _ in range(3))
         self.log = top / "mail.log"
         self.configuration = top / "etc"
         self._queue = top / "queue"
@@ -110,6 +124,11 @@ class Postfix:
             accepting=self.accepting,
             quarantining=self.quarantining,
             closed=free_port(),
+            delegating=self.delegating,
+            policy=self._policy,
+            astray=self.astray,
+            nobody=self.nobody,
+            delegation=_delegation(),
         )
 
     def wait_ready(self) -> None:
@@ -137,6 +156,14 @@ class Postfix:
 def _without_socket(lines: str) -> str:
     """Postfix warns of a parameter that is set twice; the socket is the one thing that the tests set themselves."""
     return "".join(line for line in lines.splitlines(keepends=True) if not line.startswith("earmark_socket"))
+
+
+def _delegation() -> str:
+    """Return the restrictions of deploy/postfix/main.cf.earmark-delegation as an option of master.cf."""
+    lines = [line for line in DELEGATION.read_text().splitlines() if not line.startswith("#")]
+    start = lines.index("smtpd_recipient_restrictions =")
+    end = lines.index("", start)
+    return f"-o {{ {' '.join(' '.join(lines[start:end]).split())} }}"
 
 
 def _files(directory: Path) -> list[Path]:

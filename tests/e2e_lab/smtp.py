@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Self
 
-_QUEUED = re.compile(r"queued as (\w+)")
+_QUEUED = re.compile(r"(?:queued as |OK id=)([\w-]+)")
+"""As Postfix and Exim put it."""
 _VERDICT = re.compile(r"\(id (\w{12})\)")
 REPLY_WITHIN = 60.0
 

@@ -9,7 +9,9 @@ from typing import NamedTuple
 OUR_NAMES = re.compile(rb"(?:x-spam-|x-earmark)[^:\s]*\s*:", re.IGNORECASE)
 VIRTUAL = "idn"
 """The Maildir, below the store, of what virtual(8) delivers."""
-_POSTFIX_RECEIVED = re.compile(rb"Received: from [^;]*\sby mx\.lab\.test \(Postfix\) with \S+ id (\w+)", re.DOTALL)
+_MTA_RECEIVED = re.compile(
+    rb"Received: from [^;]*\sby mx\.lab\.test (?:\(Postfix\) with \S+|with \S+ \(Exim 4\.\d+\)[^;]*)\sid ([\w-]+)", re.DOTALL
+)
 
 
 class Parts(NamedTuple):
@@ -50,7 +52,7 @@ class Delivery:
     file: Path
     queue_id: str
     added: tuple[bytes, ...]
-    """The fields that Postfix, earmark and Dovecot put on top, down to Postfix's own Received."""
+    """The fields that the MTA, earmark and Dovecot put on top, down to the MTA's own Received."""
     message: bytes
     """All below: what the sender sent, as it is stored."""
 
@@ -91,9 +93,9 @@ def _delivery(recipient: str, folder: str, file: Path) -> Delivery:
     raw = file.read_bytes()
     fields, body = take_apart(raw)
     for position, field in enumerate(fields):
-        found = _POSTFIX_RECEIVED.match(field)
+        found = _MTA_RECEIVED.match(field)
         if found:
             queue_id = found[1].decode()
             message = b"".join(fields[position + 1 :]) + body
             return Delivery(recipient, folder, file, queue_id, fields[: position + 1], message)
-    raise AssertionError(f"a mail for {recipient} that Postfix did not hand over: {raw[:2000]!r}")
+    raise AssertionError(f"a mail for {recipient} that no MTA of ours handed over: {raw[:2000]!r}")
