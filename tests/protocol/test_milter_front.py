@@ -7,13 +7,14 @@ from dataclasses import replace
 
 import pytest
 
+from earmark.core.checks.content import ContentKnobs, Scanned
 from earmark.core.evidence import Fact, Status
 from earmark.core.record import Judged
 from earmark.wire.milter import Command, Connect, Steps, packet
 from earmark.wire.milter_mta import ALL_STEPS, connect, helo, macros, mail, rcpt
 from fakes.descriptors import room_for
 from fakes.milter_front import RunningFront, lists_only, milter_front
-from fakes.mta import CLIENT, DEADLINE, Mta
+from fakes.mta import CLIENT, DEADLINE, Mta, text_of
 from fakes.world import LATER, FakeWorld, zone_fact
 
 LISTED = dict(
@@ -135,6 +136,53 @@ async def test_ten_thousand_esmtp_parameters_are_carried_and_a_hundred_thousand_
             await mta.hear()
         await mta.vanish()
         await accepts(running)
+
+
+async def test_of_recipients_who_are_alike_in_all_that_we_keep_only_the_first_shares_a_message() -> None:
+    """What becomes of one is done to him by the path that the MTA gave: it would be done to one of them only."""
+    long = b"<" + b"a" * 1000
+    async with milter_front() as running:
+        mta = await Mta.open(running.path)
+        await mta.greet(CLEAN_CLIENT)
+        recipients = (long + b"1@example.org>", long + b"2@example.org>", long + b"1@example.org>", b"<b@example.org>")
+        heard = await mta.message(recipients=recipients)
+        assert [reply[:9] for reply in heard.replies] == ["continue", "452 4.5.3", "continue", "continue"]
+        assert heard.end == "continue"
+        await mta.quit()
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        packet(Command.EOH) + packet(Command.BODY, b"one") + packet(Command.EOM, b"two"),
+        packet(Command.BODY, b"one") + packet(Command.BODY, b"two") + packet(Command.EOM),
+        packet(Command.EOM, b"onetwo"),
+    ],
+    ids=["last part with the end", "no end of header", "all with the end"],
+)
+async def test_no_part_of_the_body_is_missed_however_it_comes(said: bytes) -> None:
+    """A scanner would not see it, and what is held would lack it."""
+    world = FakeWorld({"virus ID0000000000 25000000": Fact(Status.FAIL, ("Eicar",))})
+    async with milter_front(world, default=lists_only(content=ContentKnobs(clamav=Scanned.ALL))) as running:
+        mta = await Mta.open(running.path)
+        await mta.greet(CLEAN_CLIENT)
+        mta.send(mail(b"<a@example.net>") + rcpt(b"<b@example.org>") + packet(Command.HEADER, b"Subject\0 x\0") + said)
+        assert [text_of(await mta.hear()) for _ in range(3)] == ["continue", "continue", "discard"]
+        assert [raw for _, raw in world.kept] == [b"Subject: x\r\n\r\nonetwo"]
+        await mta.quit()
+
+
+@pytest.mark.parametrize("late", [packet(Command.EOH), packet(Command.HEADER, b"Subject\0 y\0")], ids=["eoh", "header"])
+async def test_a_header_that_has_ended_does_not_go_on(late: bytes) -> None:
+    async with milter_front() as running:
+        mta = await Mta.open(running.path)
+        await mta.greet(CLEAN_CLIENT)
+        mta.send(mail(b"<a@example.net>") + rcpt(b"<b@example.org>") + packet(Command.EOH) + late)
+        await mta.hear()
+        await mta.hear()
+        with pytest.raises(EOFError):
+            await mta.hear()
+        await mta.vanish()
 
 
 async def test_a_header_beyond_the_limits_is_cut_and_said_to_be() -> None:

@@ -28,6 +28,7 @@ from earmark.wire.milter import Command
 RECIPIENTS = 1000
 """Recipients of a message; more are told 452 4.5.3, and senders try again with them (RFC 5321 section 4.5.3.1.10)."""
 _TOO_MANY = Reply(452, "4.5.3", "Too many recipients")
+_ALIKE = Reply(452, "4.5.3", "This recipient cannot be told from another one; send it separately")
 _RCPT, _EOM = map(int, (Command.RCPT, Command.EOM))
 NO_HEADER = HeaderBlock()
 """What stands between two transactions, when no field can come."""
@@ -159,9 +160,12 @@ class MilterDialogue:
         elif self._session is None or self._unjudged:
             self._go_on()
         else:
-            self.waiting = _RCPT
             recipient = parse_path(path)
-            self._paths[recipient.text] = path
+            alike = self._paths.setdefault(recipient.text, path)
+            if alike.strip(b"<>") != path.strip(b"<>"):  # to take one away would leave the other
+                self._refuse(_ALIKE)
+                return
+            self.waiting = _RCPT
             self._session.rcpt(recipient, self._recipient_decided)
 
     def _recipient_decided(self, outcome: Outcome) -> None:

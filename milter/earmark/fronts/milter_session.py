@@ -141,6 +141,8 @@ class MilterSession(MilterDialogue):
         self._learn_queue_id(self._use_macros(Command.DATA).get(b"i", b""))
 
     def _header(self, payload: bytes) -> None:
+        if self._header_told:
+            raise RemoteError("HEADER out of sequence")
         name, value = decode_header(payload)
         self._header_block.add(name, value if self._terms.leading_space else b" " + value)
 
@@ -148,9 +150,19 @@ class MilterSession(MilterDialogue):
         """Take what tells nothing new: UNKNOWN."""
 
     def _eoh(self, _payload: bytes) -> None:
+        if self._header_told:
+            raise RemoteError("EOH out of sequence")
         self.end_of_header()
 
-    def _eom(self, _payload: bytes) -> None:
+    def _body(self, payload: bytes) -> None:
+        if not self._header_told:
+            self.end_of_header()
+        self.body(payload)
+
+    def _eom(self, payload: bytes) -> None:
+        """Take the end, which may bring the last part of the body."""
+        if payload:
+            self._body(payload)
         self._learn_queue_id(self._use_macros(Command.EOM).get(b"i", b""))
         self.end_of_message()
 
@@ -182,7 +194,7 @@ class MilterSession(MilterDialogue):
         Command.DATA: (_data, _IN_TRANSACTION),
         Command.HEADER: (_header, _IN_TRANSACTION),
         Command.EOH: (_eoh, _IN_TRANSACTION),
-        Command.BODY: (MilterDialogue.body, _IN_TRANSACTION),
+        Command.BODY: (_body, _IN_TRANSACTION),
         Command.EOM: (_eom, _IN_TRANSACTION),
         Command.ABORT: (_abort, _NEGOTIATED),
         Command.UNKNOWN: (_ignore, _NEGOTIATED),
