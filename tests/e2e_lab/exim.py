@@ -127,8 +127,7 @@ class Exim:
         """Start it; `policy` and `content` are the ports of earmark's doors, `domains` has commas as for Postfix."""
         self.top = top
         self.log = top / "log" / "mainlog"
-        self.panics = top / "log" / "paniclog"
-        """What Exim logs of its own troubles."""
+        self.logs = (self.log, top / "log" / "paniclog")
         self._spool = top / "spool"
         for directory in (top, self._spool, self.log.parent):
             directory.mkdir()
@@ -188,9 +187,9 @@ class Exim:
         """Send one message through Exim with earmark before it."""
         return smtp.send(self.smtp, peer, sender, recipients, message, bdat=bdat, parameters=parameters)
 
-    def queued(self) -> list[str]:
-        """Return the ids of the messages that are still to be delivered."""
-        return [id_ for id_, header in self._queue() if not _is_frozen(header)]
+    def is_idle(self) -> bool:
+        """Return whether nothing is left to be delivered."""
+        return all(_is_frozen(header) for _, header in self._queue())
 
     def held(self) -> list[str]:
         """Return the ids of the messages that are frozen."""

@@ -1,8 +1,8 @@
 """A port where a client may claim to be anyone, and then talks to an Exim of its own.
 
 Exim knows no XCLIENT. What it knows is `exim -bs -oMa ADDRESS -oMs NAME -oMai USER`: a session on its standard input,
-with the host and the user that the command line names. So this takes the XCLIENT of `smtp.Client.introduce`, starts that
-command, and passes bytes on. (The PROXY protocol, which the daemon speaks, claims an address and nothing else.)
+with the host and the user that the command line names. So this takes the XCLIENT of `smtp.Client.introduce`, starts
+that command, and passes bytes on. (The PROXY protocol, which the daemon speaks, claims an address and nothing else.)
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""The lab: Postfix -> earmark -> Dovecot; behind earmark rbldnsd, unbound, clamd and spamd."""
+"""The lab: Postfix or Exim -> earmark -> Dovecot; behind earmark rbldnsd, unbound, clamd and spamd."""
 
 import json
 import os
@@ -9,9 +9,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from e2e_lab import scanners, smtp
+from e2e_lab import exim, scanners, smtp
 from e2e_lab.configuration import DOMAINS as CONFIGURED
 from e2e_lab.dovecot import IMAP, Dovecot
+from e2e_lab.exim import Exim
 from e2e_lab.lists import Lists
 from e2e_lab.postfix import Postfix
 from e2e_lab.processes import PATH, free_port, wait_until
@@ -27,9 +28,11 @@ QUARANTINE = """
 [quarantine]
 submission = "inet:127.0.0.1:{smtp}"
 """
-POLICY = """
+DOORS = """
 [policy]
 listen = ["inet:127.0.0.1:{policy}"]
+[exim]
+listen = ["inet:127.0.0.1:{content}"]
 """
 
 
@@ -60,9 +63,9 @@ class Lab:
             started.callback(self.lists.stop)
             self.dovecot = Dovecot(self.top / "dovecot", self.store)
             started.callback(self.dovecot.stop)
-            smtp_port, self.policy_door = free_port(), free_port()
+            smtp_port, self.policy_door, self.content_door = free_port(), free_port(), free_port()
             more = self.scanners.server_toml() + QUARANTINE.format(smtp=smtp_port)
-            more += POLICY.format(policy=self.policy_door)
+            more += DOORS.format(policy=self.policy_door, content=self.content_door)
             self.service = Service(self.top / "earmark", self.lists.port, more)
             started.callback(self.service.stop)
             self.postfix = Postfix(
@@ -75,16 +78,35 @@ class Lab:
                 policy=self.policy_door,
             )
             started.callback(self.postfix.stop)
+            self.exim = self._exim(started)
             self._started = started.pop_all()
         self.logs = (self.service.log, self.postfix.log, self.dovecot.log, *self.lists.logs, *self.scanners.logs)
+        self.logs += self.exim.logs if self.exim else ()
         self._log_starts: dict[Path, int] = {}
         self._began = ""
         self.at_rest = Usage(0, 0, 0)
+
+    def _exim(self, started: ExitStack) -> Exim | None:
+        """Return Exim, where it has been unpacked."""
+        if exim.missing():
+            return None
+        one = Exim(
+            self.top / "exim",
+            policy=self.policy_door,
+            content=self.content_door,
+            lmtp=self.dovecot.port,
+            store=self.store,
+            domains=DOMAINS,
+        )
+        started.callback(one.stop)
+        return one
 
     def wait_ready(self) -> None:
         """Wait for all servers, send a first message through them, and note what earmark then uses."""
         for server in (self.lists, self.dovecot, self.scanners, self.service, self.postfix):
             server.wait_ready()
+        if self.exim:
+            self.exim.wait_ready()
         self.begin()
         self.send(b"Subject: first\n\nfirst\n", "first@lab.test")
         self.settle()
@@ -125,8 +147,10 @@ class Lab:
         return smtp.send(self.postfix.smtp, peer, sender, recipients, message, bdat=bdat, parameters=parameters)
 
     def settle(self) -> None:
-        """Wait until Postfix has delivered all that it took."""
+        """Wait until Postfix and Exim have delivered all that they took."""
         wait_until(lambda: not self.postfix.queued(), "Postfix's queue is empty", within=60)
+        if self.exim:
+            wait_until(self.exim.is_idle, "Exim's queue is empty", within=60)
 
     def deliveries(self, recipient: str = "") -> list[Delivery]:
         """Return the copies in the store: all of them, or one recipient's."""
