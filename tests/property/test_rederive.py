@@ -102,7 +102,7 @@ async def session_of(policy_set: PolicySet, data: st.DataObject) -> list[Record]
 
     # the scanners get a second more than scan_budget says, so that nobody waits here for what never comes
     session = Engine(policy_set, world, "f00d" * 16, tell, budget=0.0, scan_budget=-1.0).session()
-    session.means = Means(data.draw(st.booleans()), data.draw(st.booleans()))
+    session.means = Means(data.draw(st.booleans()), data.draw(st.booleans()), data.draw(st.booleans()))
     world.cannot_keep = data.draw(st.sampled_from(["", "no space"]))
     reverse = Fact(data.draw(st.sampled_from([Status.PASS, Status.FAIL, Status.TEMPERROR])), ("mail.example.net",))
     session.connect(Client(data.draw(addresses)), reverse if data.draw(st.booleans()) else None)

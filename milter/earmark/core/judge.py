@@ -268,22 +268,31 @@ def unanswered(stage: Stage, txn: Transaction, facts: Facts, policy: Policy) -> 
     return tuple(plan(stage, txn, facts, policy.asking, unknown_too=True))
 
 
-def combine(outcomes: Sequence[Outcome], policies: Sequence[Policy], *, may_readdress: bool = True) -> Verdict:
+def combine(
+    outcomes: Sequence[Outcome],
+    policies: Sequence[Policy],
+    *,
+    may_readdress: bool = True,
+    may_answer_each: bool = False,
+) -> Verdict:
     """Return what happens to the message as a whole, with the outcomes as they come about. Each has its policy.
 
     It is refused after DATA only where each accepted recipient's policy refuses or defers it, and deferred where one of
     them does. Else nothing is imposed on the others: what a strict policy cannot have alone, it has held, or marked. It
     is marked as a whole only where each one marks. `may_readdress`: the MTA lets us take single recipients away.
+    `may_answer_each`: it refuses and defers for each recipient alone, and then each policy has what it asks for.
     """
     mildest = min((outcome.action for outcome in outcomes), default=Action.ACCEPT)
     if mildest >= Action.DEFER:
         reply = min((outcome.reply for outcome in outcomes if outcome.action is mildest), key=str)
         alike = (one if one.action is mildest else one._replace(action=mildest, reply=reply) for one in outcomes)
-        return Verdict(mildest, tuple(alike), reply=reply)
-    settled = [_settled(outcome, policy) for outcome, policy in zip(outcomes, policies, strict=True)]
+        return Verdict(mildest, tuple(outcomes if may_answer_each else alike), reply=reply)
+    settled = list(outcomes)
+    if not may_answer_each:
+        settled = [_settled(outcome, policy) for outcome, policy in zip(outcomes, policies, strict=True)]
     mildest = min((outcome.action for outcome in settled), default=Action.ACCEPT)
     if mildest < Action.QUARANTINE and not may_readdress:
-        settled = [_at_most(outcome, Action.MARK) for outcome in settled]
+        settled = [one._replace(action=Action.MARK) if one.action is Action.QUARANTINE else one for one in settled]
     return Verdict(mildest, tuple(settled))
 
 

@@ -36,6 +36,8 @@ class Means(NamedTuple):
     """Add and remove recipients."""
     hold: bool = True
     """Have it hold the message."""
+    answer_each: bool = False
+    """Refuse it for single recipients after DATA (PRDR)."""
 
 
 ALL_MEANS = Means()
@@ -94,7 +96,7 @@ def conclude(
             outcome = decide(Stage.EOM, own, facts, findings, policy, early=early)
             final[key] = _with_reply(outcome, own, policy, verdict_id)
             policies.append(policy)
-    verdict = combine(list(final.values()), policies, may_readdress=means.readdress)
+    verdict = combine(list(final.values()), policies, may_readdress=means.readdress, may_answer_each=means.answer_each)
     settled = dict(zip(final, verdict.outcomes, strict=True))
     ended = tuple(
         Recipient(address, policy, settled[key_of(policy, address)] if early.action is Action.ACCEPT else early)

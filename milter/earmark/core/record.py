@@ -116,6 +116,8 @@ class Record:
     """As in Judged."""
     taken: bool = False
     """As in Judged."""
+    may_answer_each: bool = False
+    """The MTA answered after DATA for each recipient alone."""
 
 
 def make_record(judged: Judged) -> Record:
@@ -151,9 +153,11 @@ def make_record(judged: Judged) -> Record:
         shadow.generation if shadow else "",
         _reports(shadow.recipients) if shadow else (),
         list(shadow.facts.items()) if shadow else (),
-        *judged.means,
+        judged.means.readdress,
+        judged.means.hold,
         judged.not_kept,
         judged.taken,
+        judged.means.answer_each,
     )
 
 

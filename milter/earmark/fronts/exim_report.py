@@ -23,6 +23,7 @@ from earmark.core.verdict import (
     RemoveRecipient,
     Verdict,
 )
+from earmark.fronts.exim_terms import RECIPIENT_LINES_AT_MOST
 from earmark.wire.rspamc import REPLY_AT_MOST, encode_reply
 
 _HEAD = 300
@@ -37,6 +38,18 @@ _CONTROLS = re.compile(rb"[\x00-\x1f\x7f]")
 Lines = list[bytes]
 
 
+class About(NamedTuple):
+    """What a verdict is about, as far as its report needs it."""
+
+    fields: Sequence[Header]
+    """The header as it came."""
+    paths: Mapping[str, bytes]
+    """The recipients as Exim gave them, by their text."""
+    answer_each: bool
+    """Exim answers for each recipient after DATA."""
+    verdict_id: str
+
+
 class Changes(NamedTuple):
     """What becomes of the header, as names to take off and fields to put on top."""
 
@@ -48,6 +61,9 @@ class Changes(NamedTuple):
     """Those of which a field is only changed: without all of its fields the name is left alone."""
     inserted: list[tuple[str, bytes]]
     """In the order in which they are put on top."""
+
+
+_NO_CHANGES = Changes({}, {}, frozenset(), [])
 
 
 def changes_of(edits: Iterable[Edit], fields: Sequence[Header]) -> Changes:
@@ -90,30 +106,52 @@ def action_of(verdict: Verdict) -> str:
     return verdict.action.word
 
 
-def recipient_lines(edits: Iterable[Edit], paths: Mapping[str, bytes]) -> Iterator[bytes]:
-    """Yield what is done with single recipients: to whom it goes in another's place, and to whom it does not.
+def recipient_lines(verdict: Verdict, recipients: Sequence[Recipient], about: About) -> Iterator[bytes]:
+    """Yield what is done for single recipients, in less than RECIPIENT_LINES_AT_MOST bytes.
 
-    A new address stands right before the one in whose place it comes; for another such one it is there already.
+    Who does not get it, and who gets it in another's place: the new address stands right before the one in whose place
+    it comes, and for another such one it is there already. Who refuses it, where each can be answered.
     """
     instead = ""
-    for edit in edits:
+    used = 0
+    for edit in verdict.edits:
         if isinstance(edit, AddRecipient):
             instead = edit.address
         elif isinstance(edit, RemoveRecipient):
-            path = paths[edit.address]
-            yield b"readdress %b %b" % (instead.encode("ascii"), path) if instead else b"discard " + path
+            path = about.paths[edit.address]
+            line = b"readdress %b %b" % (instead.encode("ascii"), path) if instead else b"discard " + path
+            yield line
+            used += _numbered(line)
             instead = ""
+    if about.answer_each:
+        yield from _refusals(recipients, about, RECIPIENT_LINES_AT_MOST - used)
 
 
-def marked_lines(
-    verdict: Verdict, recipients: Sequence[Recipient], paths: Mapping[str, bytes], told: Sequence[bytes]
-) -> Iterator[bytes]:
-    """Yield the recipients who mark a message that is not marked as a whole, but for those who are told of already."""
-    elsewhere = {line.split(b" ", 2 if line.startswith(b"readdress ") else 1)[-1] for line in told}
+def _refusals(recipients: Sequence[Recipient], about: About, room: int) -> Iterator[bytes]:
+    """Yield who refuses or defers, and with which reply; where there are many, the texts are cut alike."""
+    refusing = [
+        (b"%b %b" % (one.outcome.action.word.encode("ascii"), about.paths[one.address.text]), one.outcome.reply)
+        for one in recipients
+        if one.outcome.reply
+    ]
+    bare = [line + f" {reply.code} {reply.enhanced}".encode("ascii") for line, reply in refusing]
+    spare = max(room - sum(map(_numbered, bare)), 0) // max(len(bare), 1)
+    for line, (_, reply) in zip(bare, refusing, strict=True):
+        yield line + f" {reply.text}".encode("ascii")[:spare].rstrip()
+
+
+def _numbered(line: bytes) -> int:
+    """Return how many bytes a recipient's line takes, with its key and its end."""
+    return len(b"rcpt999=\n") + len(line)
+
+
+def marked_lines(verdict: Verdict, recipients: Sequence[Recipient], about: About) -> Iterator[bytes]:
+    """Yield the recipients who mark a message that is not marked as a whole, and get it under their own address."""
+    taken_away = {edit.address for edit in verdict.edits if isinstance(edit, RemoveRecipient)}
     if verdict.action is Action.ACCEPT:
         for one in recipients:
-            path = paths[one.address.text]
-            if one.outcome.action is Action.MARK and path not in elsewhere and not _CONTROLS.search(path):
+            path = about.paths[one.address.text]
+            if one.outcome.action is Action.MARK and one.address.text not in taken_away and not _CONTROLS.search(path):
                 yield b"mark " + path
 
 
@@ -135,41 +173,29 @@ class _Room:
         return True
 
 
-def encode_verdict(
-    verdict: Verdict,
-    recipients: Sequence[Recipient],
-    fields: Sequence[Header],
-    paths: Mapping[str, bytes],
-    verdict_id: str,
-) -> bytes:
-    """Return the whole answer. `recipients` are as the verdict has left them, `fields` as the message came.
-
-    `paths` are the recipients as Exim gave them, by their text.
-    """
+def encode_verdict(verdict: Verdict, recipients: Sequence[Recipient], about: About) -> bytes:
+    """Return the whole answer. `recipients` are as the verdict has left them."""
     action, reply = action_of(verdict), verdict.reply
     code, text = (str(reply.code), str(reply)) if reply else ("", "")
-    head = [
-        b"v=1",
-        *(f"{key}={value}".encode("ascii") for key, value in
-          (("action", action), ("code", code), ("reply", text), ("id", verdict_id))),
-    ]  # fmt: skip
-    changes = changes_of(verdict.edits, fields) if verdict.edits else Changes({}, {}, frozenset(), [])
-    held = list(recipient_lines(verdict.edits, paths))
-    marked = list(marked_lines(verdict, recipients, paths, held))
-    score, threshold = _points(verdict, recipients)
-    room = _Room(REPLY_AT_MOST - _HEAD - sum(len(line) + 1 for line in head) - sum(len(line) + 9 for line in held))
-    lines = _fitted(changes, held, marked, room)
+    pairs = (("v", "1"), ("action", action), ("code", code), ("reply", text), ("id", about.verdict_id))
+    head = [f"{key}={value}".encode("ascii") for key, value in pairs]
+    changes = changes_of(verdict.edits, about.fields) if verdict.edits else _NO_CHANGES
+    single = list(recipient_lines(verdict, recipients, about))
+    marked = list(marked_lines(verdict, recipients, about))
+    room = _Room(REPLY_AT_MOST - _HEAD - sum(len(line) + 1 for line in head) - sum(map(_numbered, single)))
+    lines = _fitted(changes, single, marked, room)
     report = [*head, *lines, b"cut=" + ",".join(room.cut).encode("ascii"), b"end=1"]
+    score, threshold = _points(verdict, recipients)
     return encode_reply(action, marked=verdict.action >= Action.MARK, score=score, threshold=threshold, report=report)
 
 
-def _fitted(changes: Changes, held: Lines, marked: Lines, room: _Room) -> Lines:
+def _fitted(changes: Changes, single: Lines, marked: Lines, room: _Room) -> Lines:
     """Return the lines of header and recipients that there is room for."""
     inserted = sorted(changes.inserted, key=lambda field: field[0].lower() in _RESULTS)
     fitting = {field for field in inserted if room.holds([_added(*field)], "fields")}
     names = sorted(changes.removed, key=lambda name: name not in _ACTED_ON and name not in _RESULTS)
     removed = [name for name in names if name not in changes.changed and room.holds([name.encode("ascii")], "remove")]
-    told = [*held, *(line for line in marked if room.holds([b"rcpt999=" + line], "marks"))]
+    told = [*single, *(line for line in marked if room.holds([b"rcpt999=" + line], "marks"))]
     back: Lines = []
     for name in names:
         values = [_added(changes.removed[name], value) for value in changes.left[name]]

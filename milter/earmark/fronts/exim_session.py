@@ -18,7 +18,7 @@ from earmark.core.text import decoded
 from earmark.core.verdict import Outcome, Verdict
 from earmark.engine import Engine, Session
 from earmark.fronts.events import Events, tell_fault
-from earmark.fronts.exim_report import encode_verdict
+from earmark.fronts.exim_report import About, encode_verdict
 from earmark.fronts.exim_terms import client_of, means_of, reverse_name_of, user_of
 from earmark.fronts.milter_header import HeaderBlock
 from earmark.wire import RemoteError
@@ -112,7 +112,7 @@ class EximSession:
         """Tell the engine all up to the recipients, and decide on these."""
         engine = self._engine
         session = self._session = engine.session(self.failed, taken=True)
-        session.means = means_of(request)
+        session.means = means_of(request, message.stamp)
         host = domain_key(decoded(message.stamp.host, 255))
         session.connect(client_of(request), reverse_name_of(request, engine.clock()), host)
         if request.helo:
@@ -165,8 +165,8 @@ class EximSession:
             session.end_of_message(lambda verdict: self._decided(session, verdict, verdict_id))
 
     def _decided(self, session: Session, verdict: Verdict, verdict_id: str) -> None:
-        fields = self._header_block.fields
-        self.answer = encode_verdict(verdict, session.ended, fields, self._paths, verdict_id)
+        about = About(self._header_block.fields, self._paths, session.means.answer_each, verdict_id)
+        self.answer = encode_verdict(verdict, session.ended, about)
         self.ended = True
         self._resume()
 

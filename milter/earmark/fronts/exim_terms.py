@@ -12,6 +12,7 @@ from earmark.wire.rspamc import Request
 RECIPIENT_LINES_AT_MOST = 4000
 """Bytes of a report that tell what single recipients meet; room that is always there."""
 _LINE = len(f"rcpt999=readdress +{JUNK} \n")
+"""What a line needs besides the address, which it may have twice; it is enough for a code and an enhanced code, too."""
 _AUTHENTICATED = frozenset((b"esmtpa", b"esmtpsa", b"utf8esmtpa", b"utf8esmtpsa"))
 """Protocols (RFC 3848, RFC 6531) whose client has authenticated; the last two as Exim writes them."""
 
@@ -37,11 +38,12 @@ def user_of(request: Request, stamp: Stamp) -> str:
     return decoded(request.user or (stamp.protocol if stamp.protocol in _AUTHENTICATED else b""))
 
 
-def means_of(request: Request) -> Means:
+def means_of(request: Request, stamp: Stamp) -> Means:
     """Return what Exim can do with this message: single recipients are told apart as far as the report has room.
 
     An address with control characters would not come back as it is, and so would match nobody.
     """
     told = sum(_LINE + 2 * len(recipient) for recipient in request.recipients)
     plain = all(min(recipient, default=0x20) >= 0x20 and 0x7F not in recipient for recipient in request.recipients)
-    return Means(readdress=plain and told <= RECIPIENT_LINES_AT_MOST, hold=True)
+    each = plain and told <= RECIPIENT_LINES_AT_MOST
+    return Means(readdress=each, hold=True, answer_each=each and stamp.prdr)

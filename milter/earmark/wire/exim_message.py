@@ -1,7 +1,8 @@
 """A message as Exim's content scanning writes it (spool_mbox.c), as a milter would have been given it.
 
 Exim puts on top: a line "From ", X-Envelope-From (not for the null sender), X-Envelope-To, and its own Received. Lines
-end with LF, and Exim has made line ends of all that could be one. None of this came from the client.
+end with LF, and Exim has made line ends of all that could be one. None of this came from the client, nor what an ACL
+has put above that Received: there the field X-Earmark-Prdr says that Exim will answer for each recipient.
 """
 
 import re
@@ -17,6 +18,9 @@ HEADER_AT_MOST = 2 * 1024 * 1024
 _EMPTY_LINE = re.compile(rb"\n\r?\n")
 _BY = re.compile(rb"\n\tby ([A-Za-z0-9._-]{1,255}) with ([a-z0-9]{1,20}) ")
 
+PRDR = b"X-Earmark-Prdr"
+"""The field by which an ACL tells us that the client asked for an answer for each recipient after DATA."""
+
 Fields = Sequence[tuple[bytes, bytes]]
 
 
@@ -27,6 +31,8 @@ class Stamp(NamedTuple):
     """The name that the host goes by."""
     protocol: bytes = b""
     """As `with` has it, such as "esmtpsa"."""
+    prdr: bool = False
+    """The field PRDR stands above it."""
 
 
 class MessageReader:
@@ -83,9 +89,10 @@ class MessageReader:
             return
         value = fields[at][1]
         if self._queue_id in value.replace(b";", b" ").split():
-            del fields[at]
             by = _BY.search(b"\n\t" + value.lstrip())
-            self.stamp = Stamp(*by.groups()) if by else Stamp()
+            prdr = any(name == PRDR for name, _ in fields[:at])
+            self.stamp = Stamp(by[1], by[2], prdr) if by else Stamp(prdr=prdr)
+            fields[: at + 1] = [field for field in fields[:at] if field[0] != PRDR]
 
     def _body(self, data: bytes) -> bytes:
         data = self._held + data
@@ -97,18 +104,23 @@ class MessageReader:
 
 
 def written_by_exim(
-    fields: Fields, body: bytes, *, sender: bytes, recipients: Sequence[bytes], received: bytes = b""
+    fields: Fields,
+    body: bytes,
+    *,
+    sender: bytes,
+    recipients: Sequence[bytes],
+    received: bytes = b"",
+    prdr: bool = False,
 ) -> bytes:
     """Return a message as Exim would send it: `fields` as a milter has them, `body` with CRLF, `received` a value."""
-    return b"".join(_written(fields, sender, recipients, received)) + b"\n" + body.replace(b"\r\n", b"\n")
+    top = [(PRDR, b" yes")] * prdr + [(b"Received", received)] * bool(received)
+    return b"".join(_written([*top, *fields], sender, recipients)) + b"\n" + body.replace(b"\r\n", b"\n")
 
 
-def _written(fields: Fields, sender: bytes, recipients: Sequence[bytes], received: bytes) -> Iterator[bytes]:
+def _written(fields: Fields, sender: bytes, recipients: Sequence[bytes]) -> Iterator[bytes]:
     yield b"From MAILER-DAEMON Thu Jan  1 00:00:00 1970\n"
     if sender:
         yield b"X-Envelope-From: <" + sender + b">\n"
     yield b"X-Envelope-To: " + b", ".join(recipients) + b"\n"
-    if received:
-        yield b"Received:" + received + b"\n"
     for name, value in fields:
         yield name + b":" + value + b"\n"
