@@ -1,4 +1,4 @@
-"""A network of its own, where this host has every address of the documentation ranges.
+"""A network of its own, where this host has another name and every address of the documentation ranges.
 
 A server in it is reached from whatever address a test likes, and asks the names of nobody but the test. For a server
 that has nothing like XCLIENT.
@@ -18,6 +18,7 @@ from e2e_lab.processes import PATH, Process, wait_until
 from e2e_lab.stub_dns import SERVER
 
 NEEDED = ("ip", "unshare", "nsenter")
+_APART = ("--net", "--uts", "--mount")
 _CLONE_NEWNET = 0x40000000
 _ANSWER_WITHIN = 60.0
 
@@ -30,8 +31,9 @@ ip route add local 198.51.100.0/24 dev lo
 ip route add local 203.0.113.0/24 dev lo
 ip -6 route add local 2001:db8::/32 dev lo
 echo 1 >/proc/sys/net/ipv6/ip_nonlocal_bind
-mount --bind "$1" /etc/resolv.conf
-exec "$2" "$3" 53 "$4"
+echo "$1" >/proc/sys/kernel/hostname
+mount --bind "$2" /etc/resolv.conf
+exec "$3" "$4" 53 "$5"
 """
 
 
@@ -42,29 +44,29 @@ def missing() -> str:
         return f"not installed: {', '.join(absent)}"
     if os.geteuid():
         return "only root makes networks"
-    made = subprocess.run(["unshare", "--net", "--mount", "true"], capture_output=True, check=False)
+    made = subprocess.run(["unshare", *_APART, "true"], capture_output=True, check=False)
     return "" if not made.returncode else f"no network of its own: {made.stderr.decode().strip()}"
 
 
 class Network:
     """One network, up from the constructor to `stop`."""
 
-    def __init__(self, top: Path, zone: str) -> None:
-        """`zone` is what the name server there knows, as in earmark/demo/zone.txt."""
+    def __init__(self, top: Path, name: str, zone: str) -> None:
+        """`name` is this host's there; `zone` what the name server there knows, as in earmark/demo/zone.txt."""
         top.mkdir()
         self.log = top / "log"
         resolver, names = top / "resolv.conf", top / "zone"
         resolver.write_text("nameserver 127.0.0.1\noptions timeout:1 attempts:1\n")
         names.write_text(zone, "utf-8")
-        setup = ["sh", "-ec", SETUP, "sh", resolver, sys.executable, SERVER, names]
-        self._process = Process(["unshare", "--net", "--mount", *setup], self.log)
+        setup = ["sh", "-ec", SETUP, "sh", name, resolver, sys.executable, SERVER, names]
+        self._process = Process(["unshare", *_APART, *setup], self.log)
 
     def wait_ready(self) -> None:
         wait_until(lambda: self.log.read_text().startswith("53"), "the network has its name server")
 
     def inside(self, *command: str | Path) -> list[str | Path]:
         """Return the command that runs a command there. Processes that are still there at `stop` lose nothing."""
-        return ["nsenter", f"--target={self._process.pid}", "--net", "--mount", *command]
+        return ["nsenter", f"--target={self._process.pid}", *_APART, *command]
 
     def connect(self, source: str, port: int) -> socket.socket:
         """Return a TCP connection from an address to a port of this host there. Raises OSError."""
