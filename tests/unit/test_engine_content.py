@@ -9,6 +9,7 @@ import pytest
 from earmark.content import Content
 from earmark.core.checks.content import ContentKnobs, MixedRecipients, OnVirus, Scanned, WhenUnscanned
 from earmark.core.evidence import (
+    DmarcRecords,
     Fact,
     Points,
     Question,
@@ -227,6 +228,25 @@ async def test_what_cannot_be_held_is_put_off_and_the_record_gives_the_same_agai
     assert record.action == "defer"
     again = rederive(record, PolicySet(policy(zones=(), content=CONTENT), {}, ALL_SCANNED))
     assert not list(differences(record, again))
+
+
+async def test_what_is_no_scan_has_the_ordinary_budget_and_the_scanners_have_theirs() -> None:
+    records = DmarcRecords("example.net")
+    told: list[Judged] = []
+    world = World({SPAM: scored("7.00")}, SPAM, records)
+    session = session_over(world, told, budget=0.01)
+    await rcpt(session, BOB)
+    asyncio.get_running_loop().call_later(0.1, world.release)
+    verdict = await eom(session, Header(b"From", b" a@example.net"))
+    assert verdict.action is Action.MARK
+    assert told[0].facts[SPAM].status is Status.PASS
+    assert told[0].facts[records].late, "it was not waited for so long"
+
+
+async def test_look_ups_that_hang_do_not_cost_the_budget_of_the_scanners() -> None:
+    session = session_over(World({}, DmarcRecords("example.net")), budget=0.01)
+    await rcpt(session, BOB)
+    assert (await eom(session, Header(b"From", b" a@example.net"))).action is Action.ACCEPT
 
 
 async def test_a_client_that_leaves_while_its_message_is_written_is_told_nothing() -> None:

@@ -1,5 +1,7 @@
 """What a session asks: questions begin early, are waited for once, and a wait ends with the last answer or a deadline.
 
+The content scanners may take longer than all others, and have a deadline of their own for that.
+
 Answers come by callback and a wait is one timer, since a task for each look-up costs more than the look-up.
 """
 
@@ -8,11 +10,12 @@ import time
 from collections.abc import Callable, Iterable
 
 from earmark.core.checks import Asking
-from earmark.core.evidence import Fact, Question, Stage, Status
+from earmark.core.evidence import Fact, Question, SpamScan, Stage, Status, VirusScan
 from earmark.core.judge import MAX_ROUNDS, plan
 from earmark.core.mail import Transaction
 from earmark.engine.needs import Ask
 
+_SCANS = (VirusScan, SpamScan)
 _NOT_IN_TIME = Fact(Status.TEMPERROR, why="no answer in time")
 
 
@@ -23,8 +26,10 @@ class Inquiry:
         "_ask",
         "_asking",
         "_done",
+        "_expired",
         "_fault",
         "_rounds",
+        "_scans_longer",
         "_stage",
         "_started",
         "_timer",
@@ -51,6 +56,10 @@ class Inquiry:
         self._txn: Transaction
         self._asking: Asking = ()
         self._rounds = 0
+        self._expired = 0
+        """How many deadlines are over: that of the scanners is the second."""
+        self._scans_longer = 0.0
+        """Seconds between the two."""
         self._started = 0.0
 
     def known(self) -> set[Question]:
@@ -84,34 +93,52 @@ class Inquiry:
                 raise
             self._fault(error)
 
-    def gather(self, stage: Stage, txn: Transaction, asking: Asking, budget: float, done: Callable[[], None]) -> None:
-        """Call `done` when each question of these checks has a fact, at the latest after `budget` seconds."""
+    def gather(
+        self,
+        stage: Stage,
+        txn: Transaction,
+        asking: Asking,
+        budget: float,
+        done: Callable[[], None],
+        *,
+        scan_budget: float = 0.0,
+    ) -> None:
+        """Call `done` when each question of these checks has a fact, at the latest after `budget` seconds.
+
+        `scan_budget` is for the content scanners, where it is longer.
+        """
         self._stage, self._txn, self._asking, self._done = stage, txn, asking, done
-        self._rounds = 0
+        self._rounds = self._expired = 0
+        self._scans_longer = max(scan_budget - budget, 0.0)
         self._started = time.monotonic()
         self._ask_more(budget)
 
     def _ask_more(self, budget: float = 0.0) -> None:
         """Ask round after round until nothing is missing. An answer may come before `ask` returns."""
         while missing := plan(self._stage, self._txn, self.facts, self._asking):
-            self._rounds += 1
-            if self._rounds > MAX_ROUNDS:
-                self.facts.update(dict.fromkeys(missing, _NOT_IN_TIME))
+            late = [question for question in missing if self._is_late(question)]
+            if late:
+                self.facts.update(dict.fromkeys(late, _NOT_IN_TIME))
                 continue
+            self._rounds += 1
             self.ask(missing)
             self._waiting = self.pending.intersection(missing)
             if self._waiting:
                 if self._timer is None:  # the first round's deadline is that of all
-                    self._timer = asyncio.get_running_loop().call_later(budget, self.guard, self._give_up)
+                    self._timer = asyncio.get_running_loop().call_later(budget, self.guard, self._expire)
                 return
         self._finish()
 
-    def _give_up(self) -> None:
+    def _is_late(self, question: Question) -> bool:
+        return self._rounds >= MAX_ROUNDS or self._expired > isinstance(question, _SCANS)
+
+    def _expire(self) -> None:
+        """Give up what has not come; what the scanners say is waited for until their own deadline."""
         self._timer = None
         self._waiting.clear()
-        while missing := plan(self._stage, self._txn, self.facts, self._asking):
-            self.facts.update(dict.fromkeys(missing, _NOT_IN_TIME))
-        self._finish()
+        self._expired += 1 if self._scans_longer else 2
+        self._rounds = 0
+        self._ask_more(self._scans_longer)
 
     def _finish(self) -> None:
         done = self._done

@@ -256,10 +256,14 @@ class Session:
             finally:  # a verdict that cannot be told to the log stands all the same
                 done(verdict)
 
-        budget = self._engine.budget
-        if self.envelope.site.scanners:
-            budget = max(budget, self._engine.scan_budget + _BACKSTOP)
-        self._inquiry.gather(Stage.EOM, self.txn, self._asking_of_message(), budget, lambda: self._conclude(ended))
+        self._inquiry.gather(
+            Stage.EOM,
+            self.txn,
+            self._asking_of_message(),
+            self._engine.budget,
+            lambda: self._conclude(ended),
+            scan_budget=self._engine.scan_budget + _BACKSTOP,
+        )
 
     def _reverse_name(self) -> str:
         """Return the client's name for who scans the message; where it is unknown, in the kindest sense, its HELO."""
