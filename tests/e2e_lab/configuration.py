@@ -11,6 +11,8 @@ from e2e_lab.processes import service_account
 
 ROOT = Path(__file__).parents[2]
 
+MILTER_SOCKET = "milter.sock"
+"""A second door for MTAs, in the state directory."""
 OWN_NETWORK = "192.0.2.128/25"
 OWN_RELAY = "192.0.2.25"
 BUDGET = 2.0
@@ -30,7 +32,7 @@ scan_budget = {scan_budget}
 drain = 5
 
 [milter]
-listen = ["inet:127.0.0.1:{milter}"]
+listen = ["inet:127.0.0.1:{milter}", "unix:{state}/{socket}"]
 
 [dns]
 resolvers = ["127.0.0.1:{resolver}"]
@@ -182,6 +184,7 @@ def write_configuration(directory: Path, *, milter: int, resolver: int, state: P
         budget=BUDGET,
         scan_budget=SCAN_BUDGET,
         milter=milter,
+        socket=MILTER_SOCKET,
         resolver=resolver,
         own_network=OWN_NETWORK,
         own_relay=OWN_RELAY,

@@ -76,6 +76,8 @@ class Dovecot:
 
     def __init__(self, top: Path, store: Path) -> None:
         self.port, self.imap = free_port(), free_port()
+        self.socket = top / "run" / "lmtp"
+        """Where it speaks LMTP as well."""
         self.log = top / "log"
         self.earmark = top / "earmark"
         self._configuration = top / "dovecot.conf"

@@ -40,11 +40,11 @@ def assert_invariants(lab: Lab, sent: Sequence[Sent]) -> None:
         for copy in copies[one.queue_id]:
             _i3_i4_bytes(one, event, copy)
         if event:
-            _i6_reason(event)
-            _i7_in_time(event)
+            i6_reason(event)
+            i7_in_time(event)
             _i8_own_state(one, event)
     _i6_no_more(lab, judged)
-    _i5_alive(lab)
+    i5_alive(lab)
 
 
 def _judged(lab: Lab, sent: Sequence[Sent]) -> list[tuple[Sent, Event]]:
@@ -61,7 +61,7 @@ def _by_key(lab: Lab) -> dict[str, Event]:
 
 
 def _i1_once(lab: Lab, sent: Sequence[Sent], copies: Sequence[Delivery]) -> None:
-    by_mta = {file.name for file in lab.postfix.held()}
+    by_mta = {file.name for file in lab.postfix.held()} | set(lab.sendmail.held() if lab.sendmail else ())
     taken = [one for one in sent if one.queue_id and one.queue_id not in by_mta]
     expected = Counter((one.queue_id, recipient.lower()) for one in taken for recipient in one.accepted)
     queue_ids = {event["id"]: event["queue_id"] for event in lab.verdicts()}  # a killed worker may have held what it
@@ -73,7 +73,7 @@ def _i1_once(lab: Lab, sent: Sequence[Sent], copies: Sequence[Delivery]) -> None
 def _i2_refused_by_policy(one: Sent, event: Event) -> None:
     refused = {recipient for recipient, reply in one.recipients.items() if reply.code >= 500}
     if one.final and one.final.code >= 500:
-        assert {_domain(recipient) for recipient in one.accepted} <= MAY_REFUSE_AFTER_DATA
+        assert {domain_of(recipient) for recipient in one.accepted} <= MAY_REFUSE_AFTER_DATA
         refused = set(one.recipients)
     if refused:
         assert event["findings"], event
@@ -88,7 +88,7 @@ def _i3_i4_bytes(one: Sent, event: Event, copy: Delivery) -> None:
     assert f"id={event['id']};" in trace
 
 
-def _i5_alive(lab: Lab) -> None:
+def i5_alive(lab: Lab) -> None:
     service, before = lab.service, lab.at_rest
     assert service.running
     wait_until(lambda: service.usage().children == before.children, "as many children as at the start")
@@ -96,7 +96,7 @@ def _i5_alive(lab: Lab) -> None:
     wait_until(lambda: service.usage().resident <= before.resident * 1.2, f"memory is back to {before}")
 
 
-def _i6_reason(event: Event) -> None:
+def i6_reason(event: Event) -> None:
     assert event["action"] == "accept" or event["findings"] or event["unknown"], event
 
 
@@ -109,9 +109,9 @@ def _i6_no_more(lab: Lab, judged: Sequence[tuple[Sent, Event]]) -> None:
     assert len({event["id"] for event in events} - known) <= sum(not event for _, event in judged)
 
 
-def _i7_in_time(event: Event) -> None:
+def i7_in_time(event: Event) -> None:
     waits = len(event["recipients"]) + 1
-    scans = any(_domain(told["address"]) in SCANNED for told in event["recipients"])
+    scans = any(domain_of(told["address"]) in SCANNED for told in event["recipients"])
     assert event["elapsed_ms"] <= 1000 * (waits * BUDGET + scans * SCAN_BUDGET + _SLACK), event
 
 
@@ -122,5 +122,5 @@ def _i8_own_state(one: Sent, event: Event) -> None:
     assert answered <= told <= one.recipients.keys(), event
 
 
-def _domain(address: str) -> str:
+def domain_of(address: str) -> str:
     return address.rpartition("@")[2].lower()

@@ -1,4 +1,4 @@
-"""The lab: Postfix or Exim -> earmark -> Dovecot; behind earmark rbldnsd, unbound, clamd and spamd."""
+"""The lab: Postfix, Exim or Sendmail -> earmark -> Dovecot; behind earmark rbldnsd, unbound, clamd and spamd."""
 
 import json
 import os
@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from e2e_lab import exim, scanners, smtp
+from e2e_lab import exim, scanners, sendmail, smtp
 from e2e_lab.configuration import DOMAINS as CONFIGURED
 from e2e_lab.dovecot import IMAP, Dovecot
 from e2e_lab.exim import Exim
@@ -17,6 +17,7 @@ from e2e_lab.lists import Lists
 from e2e_lab.postfix import Postfix
 from e2e_lab.processes import PATH, free_port, wait_until
 from e2e_lab.scanners import Scanners
+from e2e_lab.sendmail import Sendmail
 from e2e_lab.service import Service, Usage
 from e2e_lab.smtp import CLEAN, SENDER, Peer, Sent
 from e2e_lab.store import Delivery, read_store
@@ -79,9 +80,17 @@ class Lab:
             )
             started.callback(self.postfix.stop)
             self.exim = self._exim(started)
+            self.sendmail = self._sendmail(started)
             self._started = started.pop_all()
-        self.logs = (self.service.log, self.postfix.log, self.dovecot.log, *self.lists.logs, *self.scanners.logs)
+        self.logs: tuple[Path, ...] = (
+            self.service.log,
+            self.postfix.log,
+            self.dovecot.log,
+            *self.lists.logs,
+            *self.scanners.logs,
+        )
         self.logs += self.exim.logs if self.exim else ()
+        self.logs += self.sendmail.logs if self.sendmail else ()
         self._log_starts: dict[Path, int] = {}
         self._began = ""
         self.at_rest = Usage(0, 0, 0)
@@ -101,12 +110,23 @@ class Lab:
         started.callback(one.stop)
         return one
 
+    def _sendmail(self, started: ExitStack) -> Sendmail | None:
+        """Return Sendmail, where it has been unpacked and can have a network of its own."""
+        if sendmail.missing():
+            return None
+        domains = " ".join(filter(str.isascii, CONFIGURED))
+        one = Sendmail(self.top / "sendmail", milter=self.service.socket, lmtp=self.dovecot.socket, domains=domains)
+        started.callback(one.stop)
+        return one
+
     def wait_ready(self) -> None:
         """Wait for all servers, send a first message through them, and note what earmark then uses."""
         for server in (self.lists, self.dovecot, self.scanners, self.service, self.postfix):
             server.wait_ready()
         if self.exim:
             self.exim.wait_ready()
+        if self.sendmail:
+            self.sendmail.wait_ready()
         self.begin()
         self.send(b"Subject: first\n\nfirst\n", "first@lab.test")
         self.settle()
@@ -147,10 +167,12 @@ class Lab:
         return smtp.send(self.postfix.smtp, peer, sender, recipients, message, bdat=bdat, parameters=parameters)
 
     def settle(self) -> None:
-        """Wait until Postfix and Exim have delivered all that they took."""
+        """Wait until all MTAs have delivered all that they took."""
         wait_until(lambda: not self.postfix.queued(), "Postfix's queue is empty", within=60)
         if self.exim:
             wait_until(self.exim.is_idle, "Exim's queue is empty", within=60)
+        if self.sendmail:
+            wait_until(self.sendmail.is_idle, "Sendmail's queue is empty", within=60)
 
     def deliveries(self, recipient: str = "") -> list[Delivery]:
         """Return the copies in the store: all of them, or one recipient's."""

@@ -58,7 +58,7 @@ class Network:
         resolver, names = top / "resolv.conf", top / "zone"
         resolver.write_text("nameserver 127.0.0.1\noptions timeout:1 attempts:1\n")
         names.write_text(zone, "utf-8")
-        setup = ["sh", "-ec", SETUP, "sh", name, resolver, sys.executable, SERVER, names]
+        setup: list[str | Path] = ["sh", "-ec", SETUP, "sh", name, resolver, sys.executable, SERVER, names]
         self._process = Process(["unshare", *_APART, *setup], self.log)
 
     def wait_ready(self) -> None:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from e2e_lab.configuration import write_configuration
+from e2e_lab.configuration import MILTER_SOCKET, write_configuration
 from e2e_lab.processes import Process, free_port, service_account, wait_until
 
 EARMARK = (sys.executable, "-m", "earmark")
@@ -27,7 +27,7 @@ class Usage(NamedTuple):
 
 
 class Service:
-    """One supervisor and its workers, answering on `port`."""
+    """One supervisor and its workers, answering on `port` and on the unix socket `socket`."""
 
     def __init__(self, top: Path, resolver: int, more: str = "") -> None:
         """Start it; `more` are further lines of its server.toml."""
@@ -35,6 +35,7 @@ class Service:
         self.configuration = top / "configuration"
         self.state = top / "state"
         self.log = top / "log"
+        self.socket = self.state / MILTER_SOCKET
         self.quarantine = self.state / "quarantine"
         self.state.mkdir(parents=True)
         if os.geteuid() == 0:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Self
 
-_QUEUED = re.compile(r"(?:queued as |OK id=)([\w-]+)")
+_QUEUED = re.compile(r"(?:queued as |\bid=|2\.0\.0 (?=\w+ Message))([\w-]+)")
 """As Postfix and Exim put it."""
 _VERDICT = re.compile(r"\(id (\w{12})\)")
 REPLY_WITHIN = 60.0
@@ -22,6 +22,17 @@ class Reply(NamedTuple):
     @property
     def text(self) -> str:
         return "\n".join(self.lines)
+
+    @property
+    def said(self) -> str:
+        """The text on one line: Exim breaks a long one, and begins each line with the enhanced code."""
+        first, *others = self.lines or ("",)
+        return " ".join([first, *(line.removeprefix(first.partition(" ")[0] + " ") for line in others)])
+
+    @property
+    def verdict_ids(self) -> set[str]:
+        """The verdict ids that it quotes: one at most, but for what a test makes up."""
+        return set(_VERDICT.findall(self.said))
 
 
 class Peer(NamedTuple):
@@ -48,6 +59,8 @@ class Sent:
     recipients: dict[str, Reply] = field(default_factory=dict)
     final: Reply | None = None
     """The answer to the message; None where no recipient was left to send it to, or the connection broke."""
+    after_data: dict[str, Reply] = field(default_factory=dict)
+    """The answers for single recipients after DATA, where PRDR was asked for and granted."""
     stored_as: bytes | None = None
     """What the store should hold where that is not the message as sent: what Postfix alone makes of it."""
 
@@ -62,22 +75,33 @@ class Sent:
         return [recipient for recipient, reply in self.recipients.items() if reply.code == 250]
 
     @property
+    def taken(self) -> list[str]:
+        """Those of the accepted who were accepted after DATA as well."""
+        return [one for one in self.accepted if one not in self.after_data or self.after_data[one].code == 250]
+
+    @property
     def put_off(self) -> bool:
         """Whether anything was answered 4xx."""
-        return any(400 <= reply.code < 500 for reply in (*self.recipients.values(), self.final) if reply)
+        return any(400 <= reply.code < 500 for reply in self._replies)
+
+    @property
+    def _replies(self) -> list[Reply]:
+        return [*self.recipients.values(), *self.after_data.values(), *([self.final] if self.final else [])]
 
     @property
     def verdict_ids(self) -> set[str]:
         """The verdict ids quoted in refusals."""
-        replies = (*self.recipients.values(), self.final)
-        return {found for reply in replies if reply for found in _VERDICT.findall(reply.text)}
+        return {found for reply in self._replies for found in reply.verdict_ids}
 
 
 class Client:
     """One SMTP connection."""
 
-    def __init__(self, port: int) -> None:
-        self._socket = socket.create_connection(("127.0.0.1", port), REPLY_WITHIN)
+    def __init__(self, server: int | socket.socket) -> None:
+        """Connect to a port of 127.0.0.1, or speak on a connection that has been made."""
+        if isinstance(server, int):
+            server = socket.create_connection(("127.0.0.1", server), REPLY_WITHIN)
+        self._socket = server
         self._replies = self._socket.makefile("rb")
         self.greeting = self.reply()
 
@@ -136,12 +160,19 @@ class Client:
         elif bdat:
             chunk = sent.message.replace(b"\n", b"\r\n")
             self.send(b"BDAT %d LAST\r\n" % len(chunk) + chunk)
-            sent.final = self.reply()
+            self._finish(sent)
         else:
             sent.final = self.command("DATA")
             if sent.final.code == 354:
                 self.send(stuffed(sent.message))
-                sent.final = self.reply()
+                self._finish(sent)
+
+    def _finish(self, sent: Sent) -> None:
+        """Read the answer to the message; after 353 there is one for each recipient before it (PRDR)."""
+        sent.final = self.reply()
+        if sent.final.code == 353:
+            sent.after_data = {recipient: self.reply() for recipient in sent.accepted}
+            sent.final = self.reply()
 
 
 def stuffed(message: bytes) -> bytes:

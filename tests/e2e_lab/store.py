@@ -10,7 +10,8 @@ OUR_NAMES = re.compile(rb"(?:x-spam-|x-earmark)[^:\s]*\s*:", re.IGNORECASE)
 VIRTUAL = "idn"
 """The Maildir, below the store, of what virtual(8) delivers."""
 _MTA_RECEIVED = re.compile(
-    rb"Received: from [^;]*\sby mx\.lab\.test (?:\(Postfix\) with \S+|with \S+ \(Exim 4\.\d+\)[^;]*)\sid ([\w-]+)",
+    rb"Received: from [^;]*\sby mx\.lab\.test (?:\((?:Postfix|8\.[^)]*)\) with \S+"
+    rb"|with \S+ \(Exim 4\.\d+\)[^;]*)\sid ([\w-]+)",
     re.DOTALL,
 )
 
