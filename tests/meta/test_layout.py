@@ -56,6 +56,8 @@ ONE_FILE_EACH = {
     "clamd": {"clients/clamd_health.py"},
     "dkim": {"clients/dkim"},
     "dns": {"clients/dns"},
+    "milter": {"fronts/libmilter.py"},
+    "Milter": {"fronts/libmilter.py"},
     "msgspec": {"serial.py"},
     "publicsuffixlist": {"config/suffixes.py"},
     "pydantic": {"config"},

@@ -36,13 +36,14 @@ def check(config: ConfigOption = None) -> None:
     from earmark.config import ConfigError, find_directory
     from earmark.config.files import writable_by_others
     from earmark.config.problems import counted
+    from earmark.service.engines import engine_problems
     from earmark.service.lists import keys_of
     from earmark.service.policy_tests import load_tested
 
     directory = find_directory(config)
     with _telling_problems():
         generation, shadow, shadow_directory = load_tested(directory)
-        if problems := keys_of(generation, shadow)[1]:
+        if problems := keys_of(generation, shadow)[1] + engine_problems(generation):
             raise ConfigError(problems)
     for path in writable_by_others(directory):
         print(f"warning: {path} can be changed by everybody on this machine", file=sys.stderr)

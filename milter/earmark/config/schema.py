@@ -41,6 +41,7 @@ class Table(BaseModel):
 class MilterTable(Table):
     """[milter]."""
 
+    engine: Literal["native", "libmilter"] = "native"
     listen: list[Annotated[str, PlainValidator(values.listening_socket)]] = Field(
         default=["inet:127.0.0.1:8890"], min_length=1
     )

@@ -38,7 +38,7 @@ def server_settings(document: Document, file: ServerFile, domains: frozenset[str
         budget=file.budget,
         scan_budget=file.scan_budget,
         drain=file.drain,
-        milter=MilterSettings(tuple(file.milter.listen), file.milter.socket_mode, file.milter.idle),
+        milter=MilterSettings(file.milter.engine, tuple(file.milter.listen), file.milter.socket_mode, file.milter.idle),
         policy=DoorSettings(tuple(file.policy.listen), file.policy.idle),
         exim=DoorSettings(tuple(file.exim.listen), file.exim.idle),
         dns=DnsSettings(tuple(file.dns.resolvers)),
@@ -80,6 +80,9 @@ def socket_problems(document: Document, file: ServerFile) -> Iterator[Problem]:
                     (door, "listen", number), f"[{served[socket]}] listens on {quoted(spec)} already"
                 )
             served.setdefault(socket, door)
+    if file.milter.engine == "libmilter" and len(file.milter.listen) > 1:
+        reason = 'engine = "libmilter" listens on one socket; engine = "native" listens on several'
+        yield document.problem(("milter", "listen", 1), reason)
 
 
 def built_in() -> ServerSettings:

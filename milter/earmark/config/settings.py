@@ -12,8 +12,10 @@ from earmark.core.zones import Zone
 
 @dataclass(frozen=True, slots=True)
 class MilterSettings:
-    """[milter]: where the MTA finds us."""
+    """[milter]: where the MTA finds us, and who speaks with it there."""
 
+    engine: str
+    """"native", or "libmilter", which takes pymilter and one socket."""
     listen: tuple[str, ...]
     """"unix:/path" or "inet:host:port" ("inet:[::1]:port" for IPv6), as Postfix spells them."""
     socket_mode: int

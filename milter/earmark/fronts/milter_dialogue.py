@@ -218,16 +218,17 @@ class MilterDialogue:
             self._resume()
 
     def _accept_unjudged(self) -> None:
-        session = self._session
-        found: tuple[Edit, ...] = ()
-        if session is not None:
-            engine = self._shared.engine
-            message = Transaction(session.envelope, Message(self._header_block.fields))
-            found = unjudged(message, Trace(session.id or engine.new_id(), engine.generation))
-        self._accept(found)
+        self._accept(self._unjudged_edits(self._header_block))
         self._end_transaction()
-        if session is not None:
-            self._guarded(session.abort)
+        if self._session is not None:
+            self._guarded(self._session.abort)
+
+    def _unjudged_edits(self, block: HeaderBlock) -> Sequence[Edit]:
+        session, engine = self._session, self._shared.engine
+        if session is None:
+            return ()
+        message = Transaction(session.envelope, Message(block.fields))
+        return unjudged(message, Trace(session.id or engine.new_id(), engine.generation))
 
     def abort(self) -> None:
         """End the transaction without a message."""

@@ -147,6 +147,7 @@ def _key_problems(generation: "Generation", shadow: "Generation | None") -> list
 def _read_and_compile(sources: Sources) -> dict[str, Any]:
     # The supervisor must never load these: pydantic, asyncio and what they bring.
     from earmark import config  # noqa: PLC0415
+    from earmark.service.engines import engine_problems  # noqa: PLC0415
     from earmark.service.lists import lists_of  # noqa: PLC0415
     from earmark.service.policy_tests import load_tested  # noqa: PLC0415
 
@@ -159,7 +160,8 @@ def _read_and_compile(sources: Sources) -> dict[str, Any]:
         return {"problems": traceback.format_exc().splitlines()}
     generation, shadow, shadow_directory = tested
     server = generation.server
-    if problems := _key_problems(generation, shadow):
+    problems = [str(problem) for problem in engine_problems(generation)]
+    if problems := problems + _key_problems(generation, shadow):
         return {"problems": problems}
     return {
         "directory": str(directory),

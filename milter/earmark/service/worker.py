@@ -9,7 +9,7 @@ import traceback
 from collections import Counter
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import uvloop
 
@@ -21,13 +21,13 @@ from earmark.config.settings import Generation
 from earmark.core.record import Judged, make_record
 from earmark.engine import Engine
 from earmark.fronts.exim import EximFront
-from earmark.fronts.milter import MilterFront
 from earmark.fronts.policy import PolicyFront
 from earmark.log import verdict_fields
 from earmark.service.board import portions
 from earmark.service.bundle import Bundle
 from earmark.service.channel import Channel
 from earmark.service.crew import HEARTBEAT
+from earmark.service.engines import milter_front
 from earmark.service.lists import keys_of, lists_of
 from earmark.service.output import standard_log
 from earmark.service.scanner_lines import scanner_lines
@@ -64,9 +64,6 @@ class Front(Protocol):
     def sessions(self) -> int:
         """How many connections are open."""
 
-    def protocol(self) -> asyncio.Protocol:
-        """Return the protocol for a new connection."""
-
     def drain(self) -> None:
         """Let every connection end, as its protocol allows."""
 
@@ -75,6 +72,21 @@ class Front(Protocol):
 
     def close(self) -> None:
         """Close all connections as they stand."""
+
+
+class Connecting(Front, Protocol):
+    """A front for whom the worker accepts."""
+
+    def protocol(self) -> asyncio.Protocol:
+        """Return the protocol for a new connection."""
+
+
+@runtime_checkable
+class Listening(Front, Protocol):
+    """A front that accepts by itself."""
+
+    def listen(self, listener: socket.socket) -> None:
+        """Accept on this socket, and on no other, until `drain`."""
 
 
 class Worker:
@@ -97,7 +109,7 @@ class Worker:
         self._state = state
         self._channel = channel
         self._workers = workers
-        self._listeners: dict[socket.socket, Front] = {}
+        self._listeners: dict[socket.socket, Connecting] = {}
         self._arriving: set[asyncio.Task[Any]] = set()
         """Connections that were accepted and are not yet the front's: the loop itself holds tasks only weakly."""
         self._draining = asyncio.Event()
@@ -135,8 +147,8 @@ class Worker:
             shadow=self._shadow.policies if self._shadow else None,
             shadow_generation=self._shadow.id if self._shadow else "",
         )
-        self._fronts: dict[str, Front] = {
-            "milter": MilterFront(self._engine, log, idle=server.milter.idle),
+        self._fronts: dict[str, Connecting | Listening] = {
+            "milter": milter_front(self._generation, self._engine, log, self._draining.set),
             "policy": PolicyFront(self._engine, log, idle=server.policy.idle),
             "exim": EximFront(self._engine, log, idle=server.exim.idle),
         }
@@ -215,18 +227,25 @@ class Worker:
             return
         message, fds = received
         if message["do"] == "accept":
-            opened = zip(self._generation.server.doors, fds, strict=True)
-            self._listeners = {socket.socket(fileno=fd): self._fronts[front] for (front, _), fd in opened}
+            for (front, _), fd in zip(self._generation.server.doors, fds, strict=True):
+                self._listen(socket.socket(fileno=fd), self._fronts[front])
             self._accept_again()
         else:
             self._draining.set()
+
+    def _listen(self, listener: socket.socket, front: Connecting | Listening) -> None:
+        if isinstance(front, Listening):
+            with listener:
+                front.listen(listener)
+        else:
+            self._listeners[listener] = front
 
     def _accept_again(self) -> None:
         loop = asyncio.get_running_loop()
         for listener, front in self._listeners.items():
             loop.add_reader(listener.fileno(), self._accept, listener, front)
 
-    def _accept(self, listener: socket.socket, front: Front) -> None:
+    def _accept(self, listener: socket.socket, front: Connecting) -> None:
         """Take one connection; the next one may be for another worker, which spreads a burst over all."""
         try:
             connection, _ = listener.accept()
@@ -272,7 +291,7 @@ class Worker:
         self._log.event("failure", level="error", why=context["message"], trace=trace[-_TRACE_AT_MOST:])
 
 
-async def _begin(connection: socket.socket, front: Front) -> None:
+async def _begin(connection: socket.socket, front: Connecting) -> None:
     await asyncio.get_running_loop().connect_accepted_socket(front.protocol, connection)
 
 
