@@ -4,6 +4,7 @@ import re
 import tomllib
 from pathlib import Path
 
+from earmark.core import recipients
 from earmark.core.checks import (
     access,
     allowed,
@@ -38,6 +39,7 @@ def named_in_code() -> set[str]:
     )
     return (
         written
+        | {recipients.SEPARATED.name}
         | {word.upper() for word in scanning.after_data()}
         | {f"HELO_{name.upper()}" for name in helo._WHY}
         | {f"SPF_{knob.upper()}" for knob in spf._WEIGHTS.values()}

@@ -9,13 +9,20 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from earmark.core.checks.content import HeldBy, MixedMarks, MixedRecipients
-from earmark.core.evidence import Facts, Stage
+from earmark.core.evidence import NO_POINTS, Facts, Finding, Origin, Stage
 from earmark.core.judge import combine, decide, examine
 from earmark.core.mail import Address, Transaction
 from earmark.core.phrase import reply_for
 from earmark.core.policy import Mode, Policy, PolicySet
 from earmark.core.verdict import Action, AddRecipient, Edit, Hold, Outcome, RemoveRecipient, Reply, Verdict
 
+SEPARATED = Finding(
+    "MIXED_RECIPIENTS",
+    Origin.ENVELOPE,
+    NO_POINTS,
+    "another recipient's policy for the content differs",
+    "content.mixed_recipients",
+)
 JUNK = "junk"
 """The detail of a mailbox (RFC 5233) that takes what is marked for one recipient and not for all."""
 _PLAIN_MAILBOX = re.compile(r"([\w!#$%&'*/=?^`{|}~.-]+)(\+[\w!#$%&'*/=?^`{|}~.+-]*)?@([\w.-]+)", re.ASCII)
@@ -70,7 +77,8 @@ def separated(outcome: Outcome, policy: Policy, before: Sequence[Recipient], ver
     if all(other == policy.content_class for other in others):
         return outcome
     reply = Reply(452, "4.5.3", f"This recipient wants a message of its own; send it separately (id {verdict_id})")
-    return outcome._replace(action=Action.DEFER, would=Action.DEFER, reply=reply)
+    findings = (*outcome.findings, SEPARATED)
+    return outcome._replace(action=Action.DEFER, would=Action.DEFER, findings=findings, reply=reply)
 
 
 def taken(outcome: Outcome) -> Outcome:
