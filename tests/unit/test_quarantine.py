@@ -167,6 +167,14 @@ async def test_a_message_counts_once_for_its_domain_however_many_recipients_it_h
         first.close()
 
 
+async def test_many_recipients_of_small_messages_do_not_pass_the_quota_unseen(tmp_path: Path) -> None:
+    several = [recipient(f"u{number}@example.org") for number in range(400)]
+    async with quarantine(tmp_path) as store:
+        said = [await store.keep(held(f"00000000000{name}", *several)) for name in "ABC"]
+        assert [why[:6] for why in said] == ["", "", "quota:"]
+        assert sum((store.directory / name).stat().st_size for name in messages(store.directory)) < 1_000_000
+
+
 async def test_workers_that_write_at_once_do_not_pass_the_quota_together(tmp_path: Path) -> None:
     async with quarantine(tmp_path) as one, quarantine(tmp_path) as other:
         large = [content(b"x" * 300_000) for _ in range(8)]
