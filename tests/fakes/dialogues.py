@@ -13,7 +13,7 @@ from earmark.core.policy import Mode, OnError, Policy
 from earmark.core.record import Judged
 from fakes.milter_front import lists_only
 from fakes.waiting import until
-from fakes.world import zone_fact
+from fakes.world import LATER, zone_fact
 
 Steps = list[tuple[str, str]]
 
@@ -43,7 +43,7 @@ def facts_of(steps: Steps) -> dict[str, Fact]:
 def _fact(rest: str) -> tuple[str, Fact]:
     question, _, answer = rest.partition(" = ")
     status, *data = answer.split()
-    return question, Fact(Status(status), tuple(data))
+    return question, LATER if status == "LATER" else Fact(Status(status), tuple(data))
 
 
 def policies_of(steps: Steps) -> dict[str, Policy]:
@@ -83,10 +83,11 @@ def verdict_line(judged: Judged) -> str:
     return " ".join([judged.ended, judged.action.word, recipients, *extras])
 
 
-async def has_told(told: Sequence[Judged], count: int, pattern: str) -> None:
+async def has_told(told: Sequence[Judged | str], count: int, pattern: str) -> None:
     """Assert that the verdict of this number, from 1, is as written; it may still have to come."""
     await until(lambda: len(told) >= count)
-    line = verdict_line(told[count - 1])
+    found = told[count - 1]
+    line = found if isinstance(found, str) else verdict_line(found)
     assert matches(line, pattern), f"told {line!r}, not {pattern!r}"
 
 

@@ -34,7 +34,14 @@ def received(host: bytes = b"mx.example.org", protocol: bytes = b"esmtp", queue_
     ) % (host, protocol, queue_id)
 
 
-def asked(fields: Fields = HELLO, body: bytes = b"Hello\r\n", *, stamp: bytes | None = None, **differs: Any) -> bytes:
+def asked(
+    fields: Fields = HELLO,
+    body: bytes = b"Hello\r\n",
+    *,
+    stamp: bytes | None = None,
+    prdr: bool = False,
+    **differs: Any,
+) -> bytes:
     """Return what Exim sends for a message; `stamp` is the Received of its own, b"" for none."""
     request = REQUEST._replace(**differs)
     message = written_by_exim(
@@ -43,6 +50,7 @@ def asked(fields: Fields = HELLO, body: bytes = b"Hello\r\n", *, stamp: bytes | 
         sender=request.sender,
         recipients=request.recipients,
         received=received() if stamp is None else stamp,
+        prdr=prdr,
     )
     return encode_request(request, message)
 
