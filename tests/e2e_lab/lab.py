@@ -1,5 +1,6 @@
 """The lab: Postfix, Exim or Sendmail -> earmark -> Dovecot; behind earmark rbldnsd, unbound, clamd and spamd."""
 
+import io
 import json
 import os
 import shutil
@@ -21,7 +22,9 @@ from e2e_lab.sendmail import Sendmail
 from e2e_lab.service import Service, Usage
 from e2e_lab.smtp import CLEAN, SENDER, Peer, Sent
 from e2e_lab.store import Delivery, read_store
-from earmark.stores.quarantine_files import ids
+from earmark.log import Log
+from earmark.stores.quarantine_files import ids, remove
+from earmark.stores.quarantine_index import forget, opened
 
 NEEDED = ("postfix", "dovecot", "sievec", "rbldnsd", "unbound")
 DOMAINS = ", ".join((*CONFIGURED, "xn--bcher-kva.test"))
@@ -139,10 +142,17 @@ class Lab:
         """Empty the store and the quarantine, and forget what the logs have said so far."""
         for copy in self.deliveries():
             copy.file.unlink()
-        for row in self.held():
-            self.service.run("quarantine", "delete", row["id"])
+        self._empty_quarantine()
         self._began = datetime.now(UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
         self._log_starts = {log: log.stat().st_size for log in self.logs if log.exists()}
+
+    def _empty_quarantine(self) -> None:
+        directory = self.service.quarantine
+        if directory.is_dir() and (messages := ids(directory)):
+            with opened(directory, Log(io.BytesIO())) as index:
+                for message in messages:
+                    remove(directory, message)
+                    forget(index, message)
 
     def logged(self) -> list[tuple[str, str]]:
         """Return what each server has logged since `begin`, by its name."""
