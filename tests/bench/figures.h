@@ -1,14 +1,8 @@
 /* Latencies and counts of a run, printed as one line of JSON. */
 #ifndef FIGURES_H
 #define FIGURES_H
-#include <stddef.h>
-
 #include "packets.h"
-
-struct series {
-    float *seconds;
-    size_t count, capacity;
-};
+#include "series.h"
 
 struct figures {
     struct series message;       /* from when a message was due to its last answer */
@@ -19,7 +13,5 @@ struct figures {
     double seconds;
 };
 
-void series_add(struct series *series, double seconds);
 void figures_print(struct figures *figures);
-double now(void);
 #endif

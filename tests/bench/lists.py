@@ -39,9 +39,14 @@ listed.test
 """
 
 
+_REVERSE = "in-addr.arpa"
+"""Nobody of the load's clients has a reverse name."""
+
+
 def _write_zones(top: Path) -> None:
     """Each list has 100,000 of the 2^30 addresses that the load comes from, so nearly every client is on none."""
     (top / "sender").write_text(_SENDER.format(selector=SELECTOR, key=key_record()))
+    (top / _REVERSE).write_text(_HEAD.format(zone=_REVERSE))
     (top / NAME_ZONE).write_text(_NAMES.format(zone=NAME_ZONE))
     for seed, zone in enumerate(ZONES):
         pick = random.Random(seed)  # noqa: S311 - the same lists in every run
@@ -53,8 +58,8 @@ def _write_zones(top: Path) -> None:
 
 
 @contextmanager
-def lists(top: Path) -> Iterator[int]:
-    """Run rbldnsd on the load's core; yields its port."""
+def lists(top: Path, also: str = "") -> Iterator[int]:
+    """Run rbldnsd on the load's core; yields its port. It listens on port 53 of the address `also` too, if given."""
     top.mkdir()
     _write_zones(top)
     port = free_port()
@@ -63,6 +68,7 @@ def lists(top: Path) -> Iterator[int]:
         *(f"{zone}:ip4set:{zone}" for zone in ZONES),
         f"{NAME_ZONE}:dnset:{NAME_ZONE}",
         "sender.test:generic:sender",
+        f"{_REVERSE}:generic:{_REVERSE}",
     ]
     command: list[str | Path] = [
         "rbldnsd",
@@ -73,6 +79,7 @@ def lists(top: Path) -> Iterator[int]:
         "1d",
         "-b",
         f"127.0.0.1/{port}",
+        *(["-b", f"{also}/53"] if also else []),
         "-w",
         top,
         *user,

@@ -7,8 +7,9 @@ from pathlib import Path
 _HERE = Path(__file__).parent
 _BUILD = _HERE / "build"
 _SOURCES = {
-    "miltload": (("miltload.c", "options.c", "message.c", "packets.c", "figures.c"), ()),
+    "miltload": (("miltload.c", "options.c", "message.c", "packets.c", "figures.c", "series.c"), ()),
     "noop_c": (("noop_c.c",), ("-lmilter",)),
+    "policyload": (("policyload.c", "series.c"), ()),
     "slowdns": (("slowdns.c",), ()),
 }
 

@@ -33,6 +33,10 @@ resolvers = ["127.0.0.1:{dns}"]
 [site]
 names = ["mx.example.org"]
 """
+_POLICY = """\
+[policy]
+listen = ["inet:127.0.0.1:{port}"]
+"""
 _SCANNER = """\
 [{name}]
 endpoints = ["unix:{socket}"]
@@ -130,10 +134,12 @@ def write_configuration(
     received: Sequence[str] = RECEIVED_ZONES,
     checks: Collection[str] | None = None,
     scanners: Mapping[str, Path] | None = None,
+    policy: int = 0,
 ) -> Path:
     """Write a configuration directory: the shipped policy, with these lists in place of those that it asks.
 
-    Only `checks` look at anything, if given. `scanners` are the sockets of "clamd" and "spamd".
+    Only `checks` look at anything, if given. `scanners` are the sockets of "clamd" and "spamd", `policy` is the port of
+    the policy door; with 0 there is none.
     """
     directory = top / "configuration"
     shutil.copytree(_ROOT / "policies", directory / "policies", ignore=shutil.ignore_patterns("domains"))
@@ -145,14 +151,15 @@ def write_configuration(
     )
     server = _SERVER.format(user=service_account(), state=top / "state", socket=socket, dns=dns)
     server += "".join(_SCANNER.format(name=name, socket=path) for name, path in (scanners or {}).items())
+    server += _POLICY.format(port=policy) if policy else ""
     (directory / "policies" / "server.toml").write_text(server)
-    policy = directory / "policies" / "default.toml"
-    text = policy.read_text().partition("\n[[test]]")[0]
+    default = directory / "policies" / "default.toml"
+    text = default.read_text().partition("\n[[test]]")[0]
     for section, names in (("listings", zones), ("domain_listings", [NAME_ZONE]), ("received", received)):
         quoted = ", ".join(f'"{name}"' for name in names)
         setting = re.compile(rf"(^\[{section}\]$.*?^zones = )\[.*?\]", re.MULTILINE | re.DOTALL)
         text = setting.sub(rf"\1[{quoted}]", text, count=1)
-    policy.write_text(text if checks is None else _only(checks, text))
+    default.write_text(text if checks is None else _only(checks, text))
     return directory
 
 
@@ -205,12 +212,13 @@ def earmark(
     received: Sequence[str] = RECEIVED_ZONES,
     checks: Collection[str] | None = LISTS_AND_ENVELOPE,
     scanners: Mapping[str, Path] | None = None,
+    policy: int = 0,
 ) -> Iterator[Server]:
     """`earmark serve` with one worker, its log in a file, its history on; with all checks where `checks` is None."""
     with private_directory() as top:
         socket = top / "socket"
         directory = write_configuration(
-            top, socket, dns, zones=zones, received=received, checks=checks, scanners=scanners
+            top, socket, dns, zones=zones, received=received, checks=checks, scanners=scanners, policy=policy
         )
         options: list[str | Path] = ["-c", directory, "--state", top / "state"]
         command = [sys.executable, "-m", "earmark", "serve", *options]
