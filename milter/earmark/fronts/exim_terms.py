@@ -41,9 +41,13 @@ def user_of(request: Request, stamp: Stamp) -> str:
 def means_of(request: Request, stamp: Stamp) -> Means:
     """Return what Exim can do with this message: single recipients are told apart as far as the report has room.
 
-    An address with control characters would not come back as it is, and so would match nobody.
+    An address with control characters would not come back as it is, and so would match nobody; nor may two of them look
+    the same to us.
     """
     told = sum(_LINE + 2 * len(recipient) for recipient in request.recipients)
     plain = all(min(recipient, default=0x20) >= 0x20 and 0x7F not in recipient for recipient in request.recipients)
-    each = plain and told <= RECIPIENT_LINES_AT_MOST
+    apart = told <= RECIPIENT_LINES_AT_MOST and len({decoded(one) for one in request.recipients}) == len(
+        set(request.recipients)
+    )
+    each = plain and apart
     return Means(readdress=each, hold=True, answer_each=each and stamp.prdr)

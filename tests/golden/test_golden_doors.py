@@ -1,0 +1,195 @@
+"""The golden cases through both doors: a message means the same, whether it comes by milter or from Exim.
+
+What the policy door has decided, the content door does not decide again; so it is given the recipients whom the milter
+has taken at RCPT.
+"""
+
+import asyncio
+import time
+import tomllib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from earmark.core.held import Held
+from earmark.core.record import Judged
+from earmark.core.report import recipient_report
+from earmark.core.verdict import Action
+from earmark.fronts.exim_session import EximSession
+from earmark.fronts.milter_dialogue import Shared
+from earmark.fronts.milter_session import MilterSession
+from earmark.wire.message import body_lines, split_header
+from earmark.wire.milter import CONTINUE, Command, Connect, Packet, packet
+from earmark.wire.milter_mta import connect, helo, macros, mail, rcpt
+from fakes.exim_front import asked, read_as_exim_does
+from fakes.golden import CASES, World, engine_of
+from fakes.milter_front import EventList
+from fakes.milter_targets import NEGOTIATED
+
+HOST = b"mx.example.org"
+COUNTED = ("greylist ", "rate ")
+"""Questions that the content door does not ask again: what they said can only have been said at RCPT."""
+_HEAD = 5
+"""Bytes of a packet before its payload."""
+
+
+class Case(NamedTuple):
+    """A golden case as bytes."""
+
+    client: bytes
+    helo: bytes | None
+    sender: bytes
+    recipients: list[bytes]
+    user: bytes
+    fields: list[tuple[bytes, bytes]]
+    body: bytes
+
+
+class Came(NamedTuple):
+    """What came of it."""
+
+    judged: Judged
+    kept: list[tuple[Held, bytes]]
+    taken: list[bytes]
+    """The recipients that were not refused or deferred at RCPT."""
+
+
+def read(path: Path) -> dict[str, Any]:
+    return tomllib.loads(path.read_text())
+
+
+def case_of(told: dict[str, Any]) -> Case:
+    raw = told.get("message", "Subject: Hello\n\n").encode()
+    fields, offset = split_header(raw)
+    return Case(
+        told["client"].encode(),
+        told["helo"].encode() if "helo" in told else None,
+        told.get("from", "<a@example.net>").encode(),
+        [path.encode() for path in told.get("to", ["<bob@example.org>"])],
+        told.get("user", "").encode(),
+        fields,
+        body_lines(raw[offset:]),
+    )
+
+
+def counts_or_comes_late(told: dict[str, Any]) -> bool:
+    """Return whether a case is about what the policy door alone decides, or about an answer that misses it."""
+    facts = told.get("facts", {})
+    late = any("late" in (fact.split()[:1] if isinstance(fact, str) else fact[:1]) for fact in facts.values())
+    return late or any(question.startswith(COUNTED) for question in facts)
+
+
+def packets_of(case: Case) -> Iterator[bytes]:
+    """Yield what an MTA says, the RCPT commands each alone."""
+    family = "6" if b":" in case.client else "4"
+    yield NEGOTIATED + macros(Command.CONNECT, {b"j": HOST}) + connect(Connect(b"unknown", family, 0, case.client))
+    if case.helo is not None:
+        yield helo(case.helo)
+    yield macros(Command.MAIL, {b"auth_authen": case.user} if case.user else {}) + mail(case.sender)
+    yield from (rcpt(recipient) for recipient in case.recipients)
+    header = (packet(Command.HEADER, name + b"\0" + value + b"\0") for name, value in case.fields)
+    yield b"".join([macros(Command.DATA, {b"i": b"QUEUEID"}), packet(Command.DATA), *header, packet(Command.EOH)])
+    if case.body:
+        yield packet(Command.BODY, case.body)
+    yield packet(Command.EOM)
+
+
+def split(raw: bytes) -> Iterator[Packet]:
+    while raw:
+        end = 4 + int.from_bytes(raw[:4], "big")
+        yield raw[4], raw[_HEAD:end]
+        raw = raw[end:]
+
+
+async def until(condition: Callable[[], bool], resumed: asyncio.Event) -> None:
+    async with asyncio.timeout(20):
+        while not condition():
+            await resumed.wait()
+            resumed.clear()
+
+
+async def by_milter(told: dict[str, Any], at: float) -> Came:
+    """Return what comes of a case by milter."""
+    world, judged, events, resumed = World(told), list[Judged](), EventList(), asyncio.Event()
+    case, taken = case_of(told), list[bytes]()
+    session = MilterSession(Shared(engine_of(told, world, judged, at), events), resumed.set)
+    left = iter(case.recipients)
+    for said in packets_of(case):
+        session.out.clear()
+        session.take(split(said))
+        await until(lambda: not session.waiting, resumed)
+        if said[4] == Command.RCPT:
+            recipient = next(left)
+            taken += [recipient] if session.out == [CONTINUE] else []
+            if not taken and recipient is case.recipients[-1]:
+                break
+    session.close()
+    assert not events.lines
+    return Came(judged[0], world.kept, taken)
+
+
+async def by_exim(told: dict[str, Any], at: float, recipients: list[bytes]) -> tuple[Came, bytes]:
+    """Return what comes of a case through the content door, for these recipients, and the answer."""
+    world, judged, events, resumed = World(told), list[Judged](), EventList(), asyncio.Event()
+    case = case_of(told)
+    session = EximSession(engine_of(told, world, judged, at), events, resumed.set)
+    session.take(
+        asked(
+            case.fields,
+            case.body,
+            sender=case.sender[1:-1],
+            recipients=tuple(recipient[1:-1] for recipient in recipients),
+            queue_id=b"QUEUEID",
+            helo=case.helo or b"",
+            hostname=b"",
+            address=case.client,
+            user=case.user,
+            stamp=(
+                b" from [192.0.2.7] (helo=x)\n\tby mx.example.org with esmtp (Exim 4.96)\n\tid QUEUEID;\n\t"
+                b"Thu, 01 Jan 1970 00:00:00 +0000"
+            ),
+        )
+    )
+    await until(lambda: session.ended, resumed)
+    assert not events.lines
+    return Came(judged[0], world.kept, recipients), session.answer
+
+
+def reports(came: Came) -> list[dict[str, Any]]:
+    """Return what became of the recipients who were taken at RCPT."""
+    taken = {recipient[1:-1].decode() for recipient in came.taken}
+    return [
+        recipient_report(address.text, outcome, policy)
+        for address, policy, outcome in came.judged.recipients
+        if address.text in taken
+    ]
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in CASES if not counts_or_comes_late(read(path))], ids=lambda path: path.stem
+)
+async def test_a_message_means_the_same_by_milter_and_from_exim(path: Path) -> None:
+    told, at = read(path), time.time()
+    milter = await by_milter(told, at)
+    if not milter.taken:
+        return
+    exim, answer = await by_exim(told, at, milter.taken)
+    assert reports(exim) == reports(milter)
+    assert exim.judged.verdict == milter.judged.verdict
+    assert exim.kept == milter.kept
+    message, other = exim.judged.txn.message, milter.judged.txn.message
+    assert [tuple(field) for field in message.headers] == [tuple(field) for field in other.headers]
+    assert list(message.hops) == list(other.hops)
+    envelope, seen = exim.judged.txn.envelope, milter.judged.txn.envelope
+    seen.recipient = envelope.recipient  # the last one that each was asked about
+    assert envelope == seen
+    report = read_as_exim_does(answer)
+    assert report.spam == (milter.judged.verdict.action >= Action.MARK)
+    assert report.value("reply") == str(milter.judged.verdict.reply or "")
+
+
+def test_most_cases_come_through_both_doors() -> None:
+    through = [path for path in CASES if not counts_or_comes_late(read(path))]
+    assert len(through) >= 100
