@@ -242,6 +242,24 @@ async def test_how_long_a_request_has_been_failing_is_remembered_by_its_key() ->
         assert (await fails(upstream, "deadly")).since > first.since + 0.1
 
 
+async def test_a_request_on_which_our_own_code_fails_is_reported_and_remembered_like_any_other() -> None:
+    async def wrong(_reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+        raise LookupError("a bug")
+
+    told: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: told.append(context["exception"]))
+    async with scanners([b"one."], END) as servers, upstream_of(servers) as upstream:
+        since: list[float] = []
+        for pause in (0.2, 0.0):
+            with pytest.raises(UnansweredError, match="an error of our own") as caught:
+                await upstream.run(wrong, key="odd")
+            since.append(caught.value.since)
+            await asyncio.sleep(pause)
+        assert since[1] == pytest.approx(since[0], abs=0.1)
+        assert [str(error) for error in told] == ["a bug"] * 2
+        assert await upstream.run(ask), "and it holds no place"
+
+
 async def test_what_is_the_requests_own_fault_is_no_failure_of_the_server() -> None:
     async def too_large(_reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
         raise UnansweredError("too large", limit=True)

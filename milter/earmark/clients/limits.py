@@ -159,6 +159,10 @@ class Upstream:
             answer = await self._within(_now() + self._deadline, talk)
         except UnansweredError as error:
             raise self.unanswered(error, key) from error.__cause__
+        except Exception as error:  # a bug of ours, reported: it must not keep a message waiting for ever either
+            context = {"message": "asking a scanner", "exception": error}
+            asyncio.get_running_loop().call_exception_handler(context)
+            raise self.unanswered(UnansweredError("an error of our own"), key) from error
         self._counts["scans"] += 1
         self._failed.pop(key, None)
         return answer
