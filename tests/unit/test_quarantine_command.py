@@ -14,6 +14,7 @@ import typer
 from typer.testing import CliRunner, Result
 
 from earmark.cli import quarantine
+from earmark.cli.quarantine_release import release
 from earmark.config import load
 from earmark.config.files import copy_shipped
 from earmark.core.evidence import (
@@ -34,7 +35,8 @@ from earmark.service.policy_tests import failures
 from earmark.stores.history import FILE_NAME, History
 from earmark.stores.quarantine import DIRECTORY
 from earmark.stores.quarantine_index import State
-from fakes.held import BOB, EVE, ID, MESSAGE, content, held, keep_all, messages, recipient, rows
+from earmark.stores.sqlite import StoreError
+from fakes.held import BOB, EVE, ID, MESSAGE, content, held, keep_all, messages, quiet, recipient, rows
 from fakes.held import quarantine as served
 from fakes.records import record
 from fakes.submission_server import SubmissionServer, submission_server
@@ -153,6 +155,16 @@ def test_what_mail_says_steers_no_terminal(tmp_path: Path) -> None:
     for words in (["list"], ["show", ID], ["delete", ID, "nobody"], ["delete", ID]):
         result = run(*words, "--state", tmp_path)
         assert all(character == "\n" or " " <= character <= "~" for character in result.output), result.output
+
+
+def test_whoever_comes_second_to_release_is_told_so_in_printable_words(tmp_path: Path) -> None:
+    keep_all(tmp_path, held(ID, recipient(f"{HOSTILE}@example.org"), recipient(EVE)))
+    (row,) = (row for row in rows(tmp_path / DIRECTORY) if row.recipient != EVE)
+    assert run("delete", ID, row.recipient, "--state", tmp_path).exit_code == 0
+    with pytest.raises(StoreError) as caught:
+        release(tmp_path / DIRECTORY, quiet(), row, ("127.0.0.1", 1), again=False)
+    assert str(caught.value).isascii()
+    assert str(caught.value).isprintable()
 
 
 def test_a_release_goes_to_the_one_recipient_as_it_came_and_once(

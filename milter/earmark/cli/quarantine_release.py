@@ -8,6 +8,7 @@ from typing import BinaryIO, NamedTuple
 
 from earmark.cli.submission import MaybeTakenError, NotTakenError, lines, submit
 from earmark.core.checks.released import release_field
+from earmark.core.text import printable
 from earmark.log import Log
 from earmark.stores import quarantine_index as index
 from earmark.stores.quarantine_files import opened
@@ -37,7 +38,7 @@ def release(directory: Path, log: Log, row: Row, server: tuple[str, int], *, aga
     with opened(directory, row.id) as stored:
         with index.opened(directory, log) as connection:
             if not index.begin_release(connection, row.id, row.recipient, token, time.time(), again=again):
-                raise StoreError(f"{row.id} is not held for {row.recipient} any more")
+                raise StoreError(f"{row.id} is not held for {printable(row.recipient)} any more")
         try:
             words = submit(*server, stored.held.sender, row.recipient, _message(stored.file, row.id, token))
         except NotTakenError as error:
