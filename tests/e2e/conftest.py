@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from e2e_lab import exim as unpacked_exim
 from e2e_lab import lab as laboratory
 from e2e_lab import real_mails
+from e2e_lab.exim import Exim
 from e2e_lab.lab import Lab
 from e2e_lab.spamd import Spamd
 
@@ -32,6 +34,14 @@ def whole_lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
 def lab(whole_lab: Lab) -> Lab:
     whole_lab.begin()
     return whole_lab
+
+
+@pytest.fixture
+def exim(lab: Lab) -> Exim:
+    """The lab's Exim; the lab is as a test begins with it."""
+    if lab.exim is None:
+        pytest.skip(unpacked_exim.missing())
+    return lab.exim
 
 
 @pytest.hookimpl(wrapper=True)

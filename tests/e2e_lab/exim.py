@@ -35,6 +35,10 @@ prdr_enable = true
 host_lookup =
 host_lookup_order =
 tls_advertise_hosts =
+# bounces to nobody's addresses are not kept
+ignore_bounce_errors_after = 0s
+# as many as Postfix takes
+received_headers_max = 50
 message_size_limit = 50M
 smtp_max_unknown_commands = 100
 smtp_accept_max_nonmail = 1000
@@ -76,9 +80,7 @@ begin transports
 maildir:
   driver = appendfile
   maildir_format
-  directory = {store}/{virtual}
-  user = nobody
-  group = nogroup
+  directory = {maildir}
   headers_add = Delivered-To: $local_part@$domain
 lmtp:
   driver = smtp
@@ -129,7 +131,8 @@ class Exim:
         self.log = top / "log" / "mainlog"
         self.logs = (self.log, top / "log" / "paniclog")
         self._spool = top / "spool"
-        for directory in (top, self._spool, self.log.parent):
+        maildir = store / f"{VIRTUAL}-exim"
+        for directory in (top, self._spool, self.log.parent, maildir):
             directory.mkdir()
             shutil.chown(directory, "Debian-exim", "Debian-exim")
         # a copy: Exim's own account need not be able to reach the checkout
@@ -137,8 +140,7 @@ class Exim:
         self._values = {
             "top": top,
             "binary": self._binary,
-            "store": store,
-            "virtual": VIRTUAL,
+            "maildir": maildir,
             "lmtp": lmtp,
             "domains": domains.replace(",", " :"),
         }

@@ -82,7 +82,7 @@ def _i3_i4_bytes(one: Sent, event: Event, copy: Delivery) -> None:
         as_sent = without_ours(as_sent)
     stored = copy.message
     (told,) = (told for told in event["recipients"] if told["address"].lower() == copy.recipient)
-    if told["action"] == "mark" and event["action"] == "accept":
+    if told["action"] == "mark" and not copy.marked:  # it has the mark of its recipient alone, below all other fields
         stored = copy.message.replace(_MARK + b"\n", b"\n", 1)
     assert _without_results(stored) == _without_results(as_sent)
     foreign = [field for field in take_apart(as_sent).fields if field.lower().startswith(_RESULTS)]

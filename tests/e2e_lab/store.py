@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 OUR_NAMES = re.compile(rb"(?:x-spam-|x-earmark)[^:\s]*\s*:", re.IGNORECASE)
 VIRTUAL = "idn"
-"""The Maildir, below the store, of what virtual(8) delivers."""
+"""With this begin the Maildirs, below the store, of what an MTA delivers by itself: one MTA, one Maildir."""
 _MTA_RECEIVED = re.compile(
     rb"Received: from [^;]*\sby mx\.lab\.test (?:\((?:Postfix|8\.[^)]*)\) with \S+"
     rb"|with \S+ \(Exim 4\.\d+\)[^;]*)\sid ([\w-]+)",
@@ -75,14 +75,14 @@ class Delivery:
 
 
 def read_store(store: Path) -> Iterator[Delivery]:
-    """Yield every copy in the store. Dovecot fills DOMAIN/USER and DOMAIN/USER/.FOLDER, virtual(8) fills `idn`."""
+    """Yield every copy in the store. Dovecot fills DOMAIN/USER and DOMAIN/USER/.FOLDER, the MTAs fill `idn*`."""
     for user in store.glob("*/*"):
-        if user.parent.name != VIRTUAL:
+        if not user.parent.name.startswith(VIRTUAL):
             for mailbox in (user, *user.glob(".*/")):
                 folder = "INBOX" if mailbox == user else mailbox.name.removeprefix(".")
                 for file in _mails(mailbox):
                     yield _delivery(f"{user.name}@{user.parent.name}", folder, file)
-    for file in _mails(store / VIRTUAL):
+    for file in (file for maildir in store.glob(f"{VIRTUAL}*") for file in _mails(maildir)):
         (recipient,) = re.findall(rb"^Delivered-To: (.*)$", file.read_bytes().partition(b"\n\n")[0], re.MULTILINE)
         yield _delivery(recipient.decode(), "INBOX", file)
 
