@@ -110,6 +110,13 @@ def test_where_one_policy_refuses_and_the_other_defers_all_are_told_to_come_agai
     assert {one.address: one.outcome.would for one in recipients} == {BOB: Action.REJECT, EVE: Action.DEFER}
 
 
+def test_the_reply_to_a_message_that_all_refuse_does_not_depend_on_their_order() -> None:
+    a, b = strict(), replace(strict(), help_url="https://b.example/")
+    (_, first), (_, second) = (judged({VIRUS: FOUND}, *paths, a=a, b=b) for paths in ((BOB, EVE), (EVE, BOB)))
+    assert first.action is Action.REJECT
+    assert first.reply == second.reply
+
+
 def test_a_junk_copy_does_not_go_where_another_is_taken_away() -> None:
     """bob's entry spares him what his own junk address meets; to take that away would take his copy, too."""
     detail = strict(replace(SCANS, clamav=Scanned.OFF, mixed_marks=MixedMarks.DETAIL))
