@@ -319,7 +319,7 @@ def delivered_to(recipients: list[str], verdict: Verdict) -> set[str]:
     return left
 
 
-@given(cases(among=(*POSTMASTERS, *RECIPIENTS)))
+@given(cases(of=[EAGER, HALF_EAGER], among=(*POSTMASTERS, *RECIPIENTS), strangers=True))
 def test_mail_for_the_postmaster_is_taken(case: Case) -> None:
     postmasters = [*case.paths, POSTMASTERS[0]]
     facts = case.facts
