@@ -125,9 +125,17 @@ class Content:
                 continue
             if self.whole:
                 return
-            follower = asyncio.get_running_loop().create_future()
-            self._followers.append(follower)
-            await follower
+            await self._news()
+
+    async def finished(self) -> None:
+        """Return when the body is whole, or `why` is set."""
+        while not (self.whole or self.why):
+            await self._news()
+
+    async def _news(self) -> None:
+        follower = asyncio.get_running_loop().create_future()
+        self._followers.append(follower)
+        await follower
 
     def body(self, at: int = 0) -> Iterator[bytes]:
         """Return the body as it came, from this byte on. Several may read at once."""

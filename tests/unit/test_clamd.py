@@ -130,15 +130,51 @@ async def test_what_is_no_result_is_unknown_and_never_clean(said: bytes, why: st
             assert fact.why == f"{servers[0].endpoint}: {why}"
 
 
-async def test_what_is_said_to_be_clean_before_it_was_sent_whole_is_unknown() -> None:
+async def test_what_is_said_to_be_clean_before_it_was_sent_whole_is_not_believed() -> None:
     async with scanners([OK + CUT], END) as servers, asked_of(servers, whole=False) as asked:
         asked.ask()
         await until(lambda: bool(servers[0].requests) and not servers[0].connections)
+        servers[0].says = b"stream: Eicar FOUND\0"
         asked.content.add(b"a virus\r\n")
         asked.content.finish()
-        fact = await asked.fact()
-        assert fact.status is Status.TEMPERROR
-        assert fact.why.endswith("OK before it had the whole message")
+        assert (await asked.fact())[:2] == (Status.FAIL, ("Eicar",))
+        assert unchunked(servers[0].requests[-1]).endswith(b"a virus\r\n")
+
+
+async def test_what_failed_while_a_message_came_in_is_tried_again_when_it_is_whole() -> None:
+    async with scanners([CUT], END) as servers, asked_of(servers, whole=False) as asked:
+        asked.ask()
+        await until(lambda: bool(servers[0].requests) and not servers[0].connections)
+        servers[0].says = OK
+        asked.content.add(b"more\r\n")
+        await until(lambda: servers[0].pings > 0)
+        assert not asked.answers
+        asked.content.finish()
+        assert (await asked.fact()).status is Status.NONE
+        assert asked.clamd.counts()["unscanned"] == 0
+        assert unchunked(servers[0].requests[-1]) == HEADER + b"text\r\nmore\r\n"
+
+
+async def test_a_sender_that_takes_longer_than_a_scan_may_is_no_failure_of_clamds() -> None:
+    async with scanners([OK], END) as servers, asked_of(servers, whole=False, deadline=0.4) as asked:
+        asked.ask()
+        await until(lambda: bool(servers[0].requests))
+        await until(lambda: not servers[0].connections)
+        asked.content.add(b"late\r\n")
+        asked.content.finish()
+        assert (await asked.fact()).status is Status.NONE
+        assert unchunked(servers[0].requests[1]) == HEADER + b"text\r\nlate\r\n"
+        assert (servers[0].pings, asked.clamd.counts()["unscanned"]) == (0, 0)
+
+
+async def test_a_message_whose_sender_gives_up_slowly_is_not_scanned_again() -> None:
+    async with scanners([OK], END) as servers, asked_of(servers, whole=False, deadline=0.4) as asked:
+        asked.ask()
+        await until(lambda: bool(servers[0].requests))
+        await until(lambda: not servers[0].connections)
+        asked.content.close()
+        assert (await asked.fact()).status is Status.TEMPERROR
+        assert len(servers[0].requests) == 1
 
 
 @pytest.mark.parametrize(

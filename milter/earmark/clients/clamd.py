@@ -18,6 +18,8 @@ Deliver = Callable[[Question, Fact], None]
 
 _SOURCE = "clamav"
 _LIMIT = ("limit",)
+_PATIENCE = 0.25
+"""What a message may take to come in, in parts of a scan's deadline, before clamd waits for it no more."""
 
 
 class Clamd:
@@ -28,6 +30,7 @@ class Clamd:
 
     def __init__(self, endpoints: Sequence[str], *, at_once: int, deadline: float) -> None:
         """Take endpoints as in server.toml, in the order of preference; see `Upstream` for the limits."""
+        self._patience = _PATIENCE * deadline
         self._upstream = Upstream(list(map(Endpoint.parse, endpoints)), _ping, at_once=at_once, deadline=deadline)
         self._held: dict[str, _Held] = {}
 
@@ -74,22 +77,38 @@ class Clamd:
         try:
             if held.content.why:
                 raise self._upstream.unanswered(unreadable(held.content), key)
-            reply, endpoint = await self._upstream.run(partial(_talk, held), key=key)
+            reply, endpoint = await self._have_scanned(held, key)
         except UnansweredError as error:
             return error.fact(_SOURCE)
         return _fact(reply, endpoint)
+
+    async def _have_scanned(self, held: "_Held", key: str) -> tuple[wire.Reply, Endpoint]:
+        """Return what clamd says, and which; what failed while the message came in is tried again when it is whole."""
+        talk, content = partial(_talk, held, self._patience), held.content
+        if not content.whole:
+            try:
+                return await self._upstream.run(talk, key=key, count=False)
+            except UnansweredError as error:
+                if error.limit or held.sent:
+                    raise self._upstream.unanswered(error, key) from error.__cause__
+            await content.finished()
+            if content.why:
+                raise self._upstream.unanswered(unreadable(content), key)
+        return await self._upstream.run(talk, key=key)
 
 
 class _Held:
     """A message, who waits for what clamd says of it, and what that was."""
 
-    __slots__ = ("content", "fact", "task", "waiting")
+    __slots__ = ("content", "fact", "sent", "task", "waiting")
 
     def __init__(self, content: Content) -> None:
         self.content = content
         self.waiting: list[tuple[VirusScan, Deliver]] = []
         self.task: asyncio.Task[Fact] | None = None
         self.fact: Fact | None = None
+        self.sent = False
+        """Some clamd has had all of it."""
 
     def is_too_large_for(self, question: VirusScan) -> bool:
         """Return whether the message, as far as it has come, is larger than the question allows."""
@@ -127,14 +146,15 @@ def _ended(held: _Held, task: asyncio.Task[Fact]) -> None:
         held.settle(task.result())
 
 
-async def _talk(held: _Held, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> wire.Reply:
+async def _talk(held: _Held, patience: float, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> wire.Reply:
     """Have the message scanned. Raises as a `limits.Talk` does."""
     answer = asyncio.ensure_future(_said(reader))  # clamd may speak, and close, at any time
     whole = False
     with _kept_open(writer) as descriptor:
         try:
-            whole = await _send(held, writer, answer)
+            whole = await _send_patiently(held, patience, writer, answer)
             if whole:
+                held.sent = True
                 writer.write(wire.END)
                 await writer.drain()
             raw = await answer
@@ -150,6 +170,19 @@ async def _talk(held: _Held, reader: asyncio.StreamReader, writer: asyncio.Strea
     if reply.result is wire.Result.OK and not whole:
         raise RemoteError("OK before it had the whole message")
     return reply
+
+
+async def _send_patiently(
+    held: _Held, patience: float, writer: asyncio.StreamWriter, answer: "asyncio.Future[bytes]"
+) -> bool:
+    """Send the message, for `patience` seconds while it comes in. Raises UnansweredError when they are over."""
+    try:
+        async with asyncio.timeout(None if held.content.whole else patience):
+            return await _send(held, writer, answer)
+    except TimeoutError:
+        if held.content.whole:
+            raise
+        raise UnansweredError("it comes in too slowly") from None
 
 
 async def _send(held: _Held, writer: asyncio.StreamWriter, answer: "asyncio.Future[bytes]") -> bool:

@@ -149,20 +149,21 @@ class Upstream:
         now = 0.0 if begun is None else _now() - begun
         return {**self._counts, "failing_seconds": self._failing_seconds + now}
 
-    async def run(self, talk: Talk[T], *, key: str = "") -> tuple[T, Endpoint]:
+    async def run(self, talk: Talk[T], *, key: str = "", count: bool = True) -> tuple[T, Endpoint]:
         """Have a request answered; return what `talk` returned, and by whom that was said.
 
         After a server's failure another one is tried, once. Raises UnansweredError. `key` names a request that may come
-        again: how long it has been failing is remembered.
+        again: how long it has been failing is remembered. A failure is not counted where the caller is to (`count`).
         """
         try:
             answer = await self._within(_now() + self._deadline, talk)
         except UnansweredError as error:
-            raise self.unanswered(error, key) from error.__cause__
+            raise (self.unanswered(error, key) if count else error) from error.__cause__
         except Exception as error:  # a bug of ours, reported: it must not keep a message waiting for ever either
             context = {"message": "asking a scanner", "exception": error}
             asyncio.get_running_loop().call_exception_handler(context)
-            raise self.unanswered(UnansweredError("an error of our own"), key) from error
+            unanswered = UnansweredError("an error of our own")
+            raise (self.unanswered(unanswered, key) if count else unanswered) from error
         self._counts["scans"] += 1
         self._failed.pop(key, None)
         return answer
