@@ -14,6 +14,7 @@ from earmark.core.rederive import differences, rederive
 from earmark.wire.attributes import REQUEST_AT_MOST
 from fakes.descriptors import room_for
 from fakes.milter_front import OWN_SITE, lists_only
+from fakes.policies import ZEN, policy
 from fakes.policy_front import EXIM, Mta, RunningPolicyFront, answers, policy_front, request
 from fakes.waiting import until
 from fakes.world import LATER, FakeWorld, zone_fact
@@ -208,6 +209,16 @@ async def test_greylisting_and_rates_are_kept_here_and_told_in_the_answer() -> N
         running.refusals.append(heard.removeprefix("action="))
         assert [effect.kind for effect in world.done] == ["attempt"]
         assert any(text.startswith("rate client 192.0.2.7") for text in world.asked)
+        await mta.vanish()
+
+
+async def test_at_rcpt_only_what_the_recipients_own_policy_asks_is_looked_up() -> None:
+    async with policy_front(domains={"few.example": policy("few.example", zones=(ZEN,))}) as running:
+        mta = await Mta.open(running.path)
+        assert await mta.ask(request(recipient="a@few.example")) == b"action=DUNNO"
+        assert [text for text in running.world.asked if text.startswith("list ")] == ["list zen.example 192.0.2.7"]
+        assert await mta.ask(request(protocol_state="MAIL", recipient=None)) == b"action=DUNNO"
+        assert "list cop.example 192.0.2.7" in running.world.asked
         await mta.vanish()
 
 

@@ -41,13 +41,16 @@ class Engine:
     _shadows: set[Shadow] = field(default_factory=set, init=False)
     """Those that still wait for what only they ask."""
 
-    def session(self, fault: Callable[[Exception], None] | None = None, *, taken: bool = False) -> Session:
+    def session(
+        self, fault: Callable[[Exception], None] | None = None, *, taken: bool = False, ahead: bool = True
+    ) -> Session:
         """Return the session for a new connection.
 
         `fault` takes an exception of ours that came up when an answer arrived, or at the deadline; what was waited for
-        is then not decided. Without it such an exception goes to whoever delivered the answer. `taken`: as in Session.
+        is then not decided. Without it such an exception goes to whoever delivered the answer. `taken` and `ahead`: as
+        in Session.
         """
-        return Session(self, fault, taken=taken)
+        return Session(self, fault, taken=taken, ahead=ahead)
 
     def finish(self, judged: Judged) -> None:
         """Tell what was judged: at once, or when the shadow has judged it too."""

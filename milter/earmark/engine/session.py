@@ -68,6 +68,7 @@ class Session:
     """
 
     __slots__ = (
+        "_ahead",
         "_content",
         "_early",
         "_engine",
@@ -86,13 +87,22 @@ class Session:
     )
 
     def __init__(
-        self, engine: Shared, fault: Callable[[Exception], None] | None = None, *, taken: bool = False
+        self,
+        engine: Shared,
+        fault: Callable[[Exception], None] | None = None,
+        *,
+        taken: bool = False,
+        ahead: bool = True,
     ) -> None:
         """`taken`: whatever is found of them now, recipients have been taken before, at another door.
 
         Then nothing is written at RCPT, and what counts or waits is not asked: both have been done there.
+
+        `ahead`: look-ups begin before the recipient is known, for whatever policy may want them. False where all is
+        told at once: then only what his own policy asks is looked up.
         """
         self._engine = engine
+        self._ahead = ahead
         self._taken = taken
         ask = engine.world.ask
         self._inquiry = Inquiry(asked_before(ask, engine.clock) if taken else ask, fault)
@@ -329,4 +339,5 @@ class Session:
             self._engine.finish(judged)
 
     def _foresee(self, stage: Stage) -> None:
-        self._inquiry.ask(plan(stage, self.txn, self.facts, self._engine.policies.asking_at[stage]))
+        if self._ahead:
+            self._inquiry.ask(plan(stage, self.txn, self.facts, self._engine.policies.asking_at[stage]))

@@ -89,7 +89,7 @@ class PolicySession:
     def _begun(self, request: Attributes, stage: Stage) -> Session:
         """Return the session of a request, up to its stage; look-ups begin."""
         engine = self._engine
-        session = self._session = engine.session(self.failed)
+        session = self._session = engine.session(self.failed, ahead=stage is not Stage.RCPT)
         client, reverse = client_of(request), reverse_name_of(request, engine.clock())
         session.connect(client, reverse, domain_key(decoded(request.get(b"host", b""), 255)))
         helo = request.get(b"helo_name")
