@@ -111,6 +111,8 @@ def _ours(judged: Judged) -> bytes:
     envelope = judged.txn.envelope
     reverse = judged.facts[ReverseName(envelope.client.address)]
     name = reverse.data[0] if reverse.status is Status.PASS else ""
+    if reverse.status is Status.TEMPERROR:  # taken in the kindest sense
+        name = envelope.helo or ""
     return own_received(envelope, name, judged.queue_id)
 
 
