@@ -52,6 +52,7 @@ in_flow_delay = 0
 # else lines of more than 998 bytes are folded at delivery, and bodies cannot be compared
 lmtp_line_length_limit = 0
 message_size_limit = 50000000
+recipient_delimiter = +
 minimal_backoff_time = 1s
 maximal_backoff_time = 2s
 queue_run_delay = 1s

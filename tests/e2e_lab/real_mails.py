@@ -43,7 +43,7 @@ packages it, without its network tests and without Bayes. Written by `cd tests &
 * The mails are of 2001 to 2003. Each comes from the first public address in its Received fields, at the time and with
   the names that this field shows; one without such a field comes from an ordinary mail server.
 * What DNS said then is not known, so every look-up fails but that of such a name: no list has anybody here, and errors
-  count nothing. SpamAssassin takes a name that is not known for one that is not there.
+  count nothing. SpamAssassin is told the name in HELO where the reverse name is not known.
 * The mails are old and few. This says that the sum is a sum, not how well spam is caught.
 
 {counts}
