@@ -1,0 +1,191 @@
+"""Both milter engines behind one face: a scenario in the words of a dialogue is served, by whichever of them."""
+
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Protocol
+
+from earmark.core.checks.authentication import AuthenticationKnobs
+from earmark.core.record import Judged
+from fakes.dialogues import facts_of, options_of, policies_of
+from fakes.milter_front import RunningFront, lists_only, milter_front
+from fakes.waiting import until
+from fakes.world import FakeWorld
+
+Words = list[tuple[str, str]]
+TESTS = Path(__file__).resolve().parents[1]
+
+
+class Scenario(Protocol):
+    """One scenario being served."""
+
+    engine: str
+    """ "native" or "libmilter"."""
+    refusals: list[str]
+    """The 4xx and 5xx replies that the MTA side has seen; what they should have been is looked at in the end."""
+
+    @property
+    def path(self) -> str:
+        """The socket."""
+
+    @property
+    def told(self) -> Sequence[Judged | str]:
+        """The verdicts."""
+
+    @property
+    def logged(self) -> Sequence[str]:
+        """The events."""
+
+    async def asked(self) -> Sequence[str]:
+        """Return the questions that the world has been asked."""
+
+    def world(self, what: str) -> None:
+        """Let the world answer what it holds back ("answers"), or take nothing any more ("has no space")."""
+
+    def drain(self) -> None:
+        """Drain the front."""
+
+
+Serve = Callable[[Words], AbstractAsyncContextManager[Scenario]]
+
+
+class _Native:
+    engine = "native"
+
+    def __init__(self, running: RunningFront) -> None:
+        self._running = running
+        self.refusals = running.refusals
+        self.path = running.path
+        self.told = running.told
+
+    @property
+    def logged(self) -> Sequence[str]:
+        return self._running.events.lines
+
+    async def asked(self) -> Sequence[str]:
+        return self._running.world.asked
+
+    def world(self, what: str) -> None:
+        if what == "answers":
+            self._running.world.release()
+        else:
+            self._running.world.cannot_keep = "no space"
+
+    def drain(self) -> None:
+        self._running.front.drain()
+
+
+@asynccontextmanager
+async def native(words: Words) -> AsyncIterator[Scenario]:
+    """Serve with the native engine, in this process."""
+    options, policies = options_of(words), policies_of(words)
+    verifying = AuthenticationKnobs(verify=options.get("reads_body") == "yes")
+    default = policies.pop("default", None) or lists_only(authentication=verifying)
+    budget = float(options.get("budget", 5))
+    async with milter_front(FakeWorld(facts_of(words)), default=default, domains=policies, budget=budget) as running:
+        yield _Native(running)
+
+
+class _Libmilter:
+    engine = "libmilter"
+
+    def __init__(self, path: str, say: Callable[..., None]) -> None:
+        self.path = path
+        self.refusals: list[str] = []
+        self.told: list[str] = []
+        self.logged: list[str] = []
+        self._asked: list[str] = []
+        self._done: list[str] = []
+        self.wrong = ""
+        self.drained = False
+        self._say = say
+
+    def hear(self, line: dict[str, str]) -> None:
+        for key, heard in (("told", self.told), ("logged", self.logged), ("asked", self._asked), ("done", self._done)):
+            if key in line:
+                self.wrong = line.get("wrong", "")
+                heard.append(line[key])
+
+    async def done(self, what: str, **more: Any) -> None:
+        self._done.clear()
+        self._say(do=what, **more)
+        await until(lambda: what in self._done, 30)
+
+    async def asked(self) -> Sequence[str]:
+        await self.done("sync")
+        return self._asked
+
+    def world(self, what: str) -> None:
+        self._say(do="world", what=what)
+
+    def drain(self) -> None:
+        self.drained = True
+        self._say(do="front")
+
+
+class LibmilterProcess:
+    """A process that serves with the libmilter engine, one scenario after another."""
+
+    def __init__(self) -> None:
+        self._scenario: _Libmilter | None = None
+        self._start()
+
+    def _start(self) -> None:
+        self._directory = TemporaryDirectory()
+        self.path = str(Path(self._directory.name, "milter"))
+        self._process = subprocess.Popen(
+            [sys.executable, TESTS / "fakes" / "libmilter_process.py", self.path],
+            env={"PYTHONPATH": str(TESTS), "PATH": ""}, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        )  # fmt: skip
+        assert self._process.stdout
+        assert json.loads(self._process.stdout.readline()) == {"done": "start"}
+        self._listening = threading.Thread(target=self._listen)
+        self._listening.start()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def _listen(self) -> None:
+        assert self._process.stdout
+        for line in self._process.stdout:
+            if self._scenario is not None:
+                self._scenario.hear(json.loads(line))
+
+    def _say(self, **command: Any) -> None:
+        assert self._process.stdin
+        self._process.stdin.write(json.dumps(command).encode() + b"\n")
+        self._process.stdin.flush()
+
+    @asynccontextmanager
+    async def __call__(self, words: Words) -> AsyncIterator[Scenario]:
+        """Serve with the libmilter engine."""
+        self._scenario = scenario = _Libmilter(self.path, self._say)
+        await scenario.done("begin", steps=words)
+        yield scenario
+        await scenario.done("end", refusals=scenario.refusals)
+        if scenario.drained:  # for good
+            self.stop()
+            self._start()
+        assert not scenario.wrong, scenario.wrong
+
+    def stop(self) -> None:
+        """End it as its supervisor's end would, and wait until it has gone."""
+        assert self._process.stdin
+        self._process.stdin.close()
+        assert self._process.wait(10) == 0
+        self._listening.join()
+        assert self._process.stdout
+        self._process.stdout.close()
+        self._directory.cleanup()
+
+
+def missing() -> str:
+    """Return why there is no libmilter engine here; "" where there is one."""
+    return "" if find_spec("Milter") else "no pymilter: ./dev setup builds it where gcc and libmilter-dev are"
