@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from earmark.core.checks.content import ContentKnobs, MixedRecipients, OnVirus
 from earmark.core.checks.greylist import GreylistKnobs
 from earmark.core.checks.rates import Limit, RatesKnobs
 from earmark.core.evidence import Fact, Points, Status
@@ -220,6 +221,19 @@ async def test_at_rcpt_only_what_the_recipients_own_policy_asks_is_looked_up() -
         assert await mta.ask(request(protocol_state="MAIL", recipient=None)) == b"action=DUNNO"
         assert "list cop.example 192.0.2.7" in running.world.asked
         await mta.vanish()
+
+
+async def test_why_a_recipient_wanted_a_message_of_his_own_is_derived_again() -> None:
+    content = ContentKnobs(mixed_recipients=MixedRecipients.SEPARATE, virus=OnVirus.REJECT)
+    domains = {"alone.example": lists_only("alone.example", content=content)}
+    async with policy_front(domains=domains) as running:
+        before = ",".join(f"b{number}@example.org" for number in range(100))
+        raw = await running.alone(request(EXIM, recipient="a@alone.example", recipients=f"c@alone.example,{before}"))
+        assert dict(answers(raw))["code"] == "452"
+        record = make_record(running.told[0])
+        assert [address.text for address in record.others] == ["c@alone.example", "b0@example.org"]
+        policies = PolicySet(lists_only(), domains, OWN_SITE)
+        assert not list(differences(record, rederive(record, policies)))
 
 
 async def test_the_record_of_a_request_is_derived_again_with_the_same_outcome() -> None:

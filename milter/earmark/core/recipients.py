@@ -81,6 +81,11 @@ def separated(outcome: Outcome, policy: Policy, before: Sequence[Recipient], ver
     return outcome._replace(action=Action.DEFER, would=Action.DEFER, findings=findings, reply=reply)
 
 
+def taken_elsewhere(address: Address, policies: PolicySet) -> Recipient:
+    """Return a recipient of the same message whom another call has accepted, for `separated` to look at."""
+    return Recipient(address, policies.find(address), Outcome(Action.ACCEPT, 0, 0))
+
+
 def taken(outcome: Outcome) -> Outcome:
     """Return an outcome at RCPT for a recipient who had been taken before it was known: it can only mark."""
     return outcome._replace(action=Action.ACCEPT, reply=None, effects=())
@@ -168,10 +173,11 @@ def judge_all(
     ended: str,
     means: Means = ALL_MEANS,
     before: bool = False,
+    others: Sequence[Address] = (),
 ) -> tuple[tuple[Recipient, ...], Verdict]:
     """Return what the engine would have decided on a transaction that has ended, from all its facts at once.
 
-    `ended` and `before`, which is `taken` there, are as in `core.record.Judged`.
+    `ended`, `before`, which is `taken` there, and `others` are as in `core.record.Judged`.
     """
     chosen = [(address, policies.find(address)) for address in paths]
     early: dict[Key, Outcome] = {}
@@ -179,10 +185,11 @@ def judge_all(
         key = key_of(policy, address)
         if key not in early:
             early[key] = outcome_at_rcpt(txn, facts, policy, address, verdict_id)
+    elsewhere = [taken_elsewhere(address, policies) for address in others]
     recipients: list[Recipient] = []
     for address, policy in chosen:
         outcome = early[key_of(policy, address)]
-        outcome = taken(outcome) if before else separated(outcome, policy, recipients, verdict_id)
+        outcome = taken(outcome) if before else separated(outcome, policy, (*elsewhere, *recipients), verdict_id)
         recipients.append(Recipient(address, policy, outcome))
     return (
         conclude(txn, facts, recipients, verdict_id, means) if ended == "eom" else (tuple(recipients), combine([], []))

@@ -41,6 +41,8 @@ class Judged:
     """Why it could not be held, and so was put off; "" where it could, or was not to be."""
     taken: bool = False
     """Its recipients had been taken before, at another door."""
+    others: tuple[Address, ...] = ()
+    """Who had been taken in other calls about the same message: one of each content class."""
     shadow: "Shadowed | None" = None
     """What a second set of policies says of the same; it has changed nothing."""
 
@@ -118,6 +120,8 @@ class Record:
     """As in Judged."""
     may_answer_each: bool = False
     """The MTA answered after DATA for each recipient alone."""
+    others: Sequence[Address] = ()
+    """As in Judged."""
 
 
 def make_record(judged: Judged) -> Record:
@@ -158,6 +162,7 @@ def make_record(judged: Judged) -> Record:
         judged.not_kept,
         judged.taken,
         judged.means.answer_each,
+        judged.others,
     )
 
 

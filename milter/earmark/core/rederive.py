@@ -21,8 +21,9 @@ def rederive(record: Record, policies: PolicySet) -> Judged:
     facts = {question_from_parts(parts): fact for parts, fact in record.facts}
     means = Means(record.may_readdress, record.may_hold, record.may_answer_each)
     recipients, verdict = judge_all(
-        txn, facts, policies, record.forward_paths, record.id, ended=record.ended, means=means, before=record.taken
-    )
+        txn, facts, policies, record.forward_paths, record.id,
+        ended=record.ended, means=means, before=record.taken, others=record.others,
+    )  # fmt: skip
     if record.not_kept:
         recipients, verdict = put_off(recipients, record.id)
     return Judged(
@@ -38,6 +39,7 @@ def rederive(record: Record, policies: PolicySet) -> Judged:
         means,
         record.not_kept,
         record.taken,
+        tuple(record.others),
     )
 
 

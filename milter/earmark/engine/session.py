@@ -40,6 +40,7 @@ from earmark.core.recipients import (
     separated,
     shown,
     taken,
+    taken_elsewhere,
 )
 from earmark.core.record import Judged
 from earmark.core.stamp import Trace, edits
@@ -75,9 +76,9 @@ class Session:
         "_inquiry",
         "_kept",
         "_not_kept",
+        "_others",
         "_recipients",
         "_taken",
-        "_taken_before",
         "ended",
         "envelope",
         "id",
@@ -122,7 +123,7 @@ class Session:
 
     def _clear(self) -> None:
         self._recipients: list[Recipient] = []
-        self._taken_before: list[Recipient] = []
+        self._others: list[Recipient] = []
         self._early: dict[Key, Outcome] = {}
         self._content: Content | None = None
         self.id = ""
@@ -202,8 +203,9 @@ class Session:
 
     def took(self, recipient: Address) -> None:
         """Note a recipient of this transaction who has been taken elsewhere: others may not want to share with him."""
-        policy = self._engine.policies.find(recipient)
-        self._taken_before.append(Recipient(recipient, policy, Outcome(Action.ACCEPT, 0, 0)))
+        one = taken_elsewhere(recipient, self._engine.policies)
+        if all(one.policy.content_class != other.policy.content_class for other in self._others):
+            self._others.append(one)
 
     def rcpt(self, recipient: Address, done: Callable[[Outcome], None]) -> None:
         """Decide on a recipient; `done` gets the outcome with its reply."""
@@ -215,7 +217,7 @@ class Session:
             if self._taken:
                 outcome = taken(outcome)
             else:
-                outcome = separated(outcome, policy, (*self._taken_before, *self._recipients), self.id)
+                outcome = separated(outcome, policy, (*self._others, *self._recipients), self.id)
             self._recipients.append(Recipient(recipient, policy, outcome))
             done(outcome)
 
@@ -333,6 +335,7 @@ class Session:
         judged = Judged(
             self.id, self.txn, self.facts, self.ended, verdict or _NO_VERDICT, self.queue_id, ended,
             self._engine.generation, self._inquiry.waited, means=self.means, not_kept=self._not_kept, taken=self._taken,
+            others=tuple(one.address for one in self._others),
         )  # fmt: skip
         self._clear()  # before it is told: a fault in telling must not come up again with what is next here
         if judged.id and judged.recipients:

@@ -132,5 +132,6 @@ class Shadow:
             ended=judged.ended,
             means=judged.means,
             before=judged.taken,
+            others=judged.others,
         )
         return Shadowed(self._generation, recipients, self._own)
