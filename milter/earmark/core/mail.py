@@ -3,6 +3,7 @@
 Everything a sender may choose has been decoded by `core.text.decoded`, except header fields, which stay bytes.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -48,16 +49,27 @@ def domain_key(domain: str) -> str:
 
 def parse_path(raw: bytes) -> Address:
     """Read a reverse-path or forward-path as an MTA hands it on: quoted local parts, source routes. Never raises."""
-    raw = raw.strip()
-    if raw.startswith(b"<"):
-        raw = raw[1:].removesuffix(b">")
-    mailbox = raw
-    if mailbox.startswith(b"@") and b":" in mailbox:  # source route, RFC 5321 appendix C: @h1,@h2:a@d
-        mailbox = mailbox.partition(b":")[2]
+    mailbox = mailbox_of(raw)
     local, at, domain = mailbox.rpartition(b"@")
     if not at:
         local, domain = mailbox, b""
-    return Address(decoded(raw), decoded(local), domain_key(decoded(domain)))
+    return Address(decoded(_bare(raw)), decoded(local), domain_key(decoded(domain)))
+
+
+_ROUTE = re.compile(rb"@(?:[^:\[]|\[[^\]]*\])*:")
+"""A source route (RFC 5321 appendix C), as in @h1,@h2:a@d."""
+
+
+def mailbox_of(path: bytes) -> bytes:
+    """Return what a path leads to, without angle brackets and source route. Never raises."""
+    bare = _bare(path)
+    route = _ROUTE.match(bare)
+    return bare[route.end() :] if route else bare
+
+
+def _bare(path: bytes) -> bytes:
+    path = path.strip()
+    return path[1:].removesuffix(b">") if path.startswith(b"<") else path
 
 
 @lru_cache(maxsize=4096)

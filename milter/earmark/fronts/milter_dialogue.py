@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from earmark.core.evidence import Fact
-from earmark.core.mail import Client, Message, Transaction, parse_path
+from earmark.core.mail import Client, Message, Transaction, mailbox_of, parse_path
 from earmark.core.recipients import Means
 from earmark.core.stamp import Trace, unjudged
 from earmark.core.text import decoded
@@ -72,7 +72,10 @@ class MilterDialogue:
         self._session: Session | None = None
         self._recipients = 0
         self._paths: dict[str, bytes] = {}
-        """The recipients of this transaction, as the MTA gave them, by their text."""
+        """The recipients of this transaction, as the MTA gave them but for source routes, by their text.
+
+        With its source route Postfix takes no recipient away: he got what was held for him.
+        """
         self._header_block = NO_HEADER
         self._header_told = self._wants_body = False
         self._trouble = False
@@ -161,8 +164,8 @@ class MilterDialogue:
             self._go_on()
         else:
             recipient = parse_path(path)
-            alike = self._paths.setdefault(recipient.text, path)
-            if alike.strip(b"<>") != path.strip(b"<>"):  # to take one away would leave the other
+            path = b"<%b>" % mailbox_of(path)
+            if self._paths.setdefault(recipient.text, path) != path:  # to take one away would leave the other
                 self._refuse(_ALIKE)
                 return
             self.waiting = _RCPT
