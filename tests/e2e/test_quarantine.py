@@ -48,7 +48,12 @@ def test_a_virus_held_for_one_recipient_is_released_and_delivered_once(lab: Lab)
 
 def test_who_has_it_held_gets_nothing_however_he_is_written(lab: Lab) -> None:
     named = [FOR_BOB, "BOB2@held.test", "bob3@HELD.test.", '"bob4"@held.test', '"b o b5"@held.test', "bob\\6@held.test"]
-    named += ["@relay.test:bob7@held.test", "@h1.test,@h2.test:bob8@held.test", "bob9(nine)@held.test", "bob10+x@held.test"]
+    named += [
+        "@relay.test:bob7@held.test",
+        "@h1.test,@h2.test:bob8@held.test",
+        "bob9(nine)@held.test",
+        "bob10+x@held.test",
+    ]
     sent = lab.send(VIRUS, *named, FOR_BOB, "alice@viruses.test")
     assert sent.accepted == [*named, "alice@viruses.test"]
     assert [copy.recipient for copy in lab.deliveries()] == ["alice@viruses.test"]
