@@ -66,8 +66,8 @@ class Sent:
 
     @property
     def queue_id(self) -> str:
-        """The queue id of a message that was answered 250; "" for any other."""
-        found = _QUEUED.search(self.final.text) if self.final and self.final.code == 250 else None
+        """The queue id of a message that was answered 250 for somebody; "" for any other."""
+        found = _QUEUED.search(self.final.text) if self.final and self.final.code == 250 and self.taken else None
         return found[1] if found else ""
 
     @property
