@@ -1,8 +1,10 @@
 """What takes more than a dialogue: many connections, large messages, limits, faults of our own."""
 
 import asyncio
+import socket
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import cast
 
 from earmark.content import AT_MOST, Content
 from earmark.core.checks.content import ContentKnobs, Scanned
@@ -166,11 +168,32 @@ async def test_what_counts_or_waits_is_neither_asked_nor_written_again() -> None
 
 
 async def test_an_answer_that_is_not_fetched_does_not_keep_the_front() -> None:
-    async with exim_front(idle=0.3) as running:
+    recipients = tuple(b"b%d@%b.example" % (number, (b"strict", b"mild")[number % 2]) for number in range(1000))
+    policies = {"strict.example": lists_only("strict.example", mark_at=400)}
+    world = FakeWorld(dict([zone_fact("7.2.0.192.cop.example", "A", "127.0.0.2")]))
+    async with exim_front(world, domains=policies, idle=0.3) as running:
         mta = await Mta.open(running.path)
-        mta.send(asked())
+        await until(lambda: bool(running.front.open))
+        for connection in running.front.open:  # as if much was on its way already
+            connection._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
+        cast("asyncio.Transport", mta.writer.transport).pause_reading()
+        mta.send(asked(recipients=recipients))
         await until(lambda: bool(running.told))
+        assert running.front.sessions == 1
         await asyncio.wait_for(running.front.drained(), 10)
+        await mta.vanish()
+
+
+async def test_no_more_is_read_than_can_be_taken() -> None:
+    world = FakeWorld({"list cop.example 192.0.2.7": LATER})
+    async with exim_front(world) as running:
+        mta = await Mta.open(running.path)
+        mta.send(next(pieces_of(50 * 1024 * 1024)))
+        await until(lambda: any(connection.busy for connection in running.front.open))
+        (connection,) = running.front.open
+        assert not connection.reading
+        world.release()
+        assert connection.reading
         await mta.vanish()
 
 
