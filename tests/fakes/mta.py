@@ -120,7 +120,7 @@ class Mta:
     ) -> Heard:
         """Carry a message as Postfix does, and ABORT after it."""
         heard = Heard()
-        self.send(macros(Command.MAIL, {b"auth_type": b"PLAIN", b"auth_authen": user} if user else {}))
+        self.send(macros(Command.MAIL, {b"auth_type": b"PLAIN" if user else b"", b"auth_authen": user}))
         await self.say(Command.MAIL, mail(sender))
         for recipient in recipients:
             heard.replies.append(await self.say(Command.RCPT, rcpt(recipient)))

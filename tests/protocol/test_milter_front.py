@@ -1,7 +1,6 @@
 """What takes more than a dialogue: many rounds, many connections, limits, faults of our own."""
 
 import asyncio
-import itertools
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -11,7 +10,7 @@ from earmark.core.checks.content import ContentKnobs, Scanned
 from earmark.core.evidence import Fact, Status
 from earmark.core.record import Judged
 from earmark.wire.milter import Command, Connect, Steps, packet
-from earmark.wire.milter_mta import ALL_STEPS, connect, helo, macros, mail, rcpt
+from earmark.wire.milter_mta import ALL_STEPS, connect, helo, mail, rcpt
 from fakes.descriptors import room_for
 from fakes.milter_front import RunningFront, lists_only, milter_front
 from fakes.mta import CLIENT, DEADLINE, Mta, text_of
@@ -51,91 +50,6 @@ async def accepts(running: RunningFront) -> None:
     assert heard.replies == ["continue"]
     assert heard.end == "continue"
     await mta.quit()
-
-
-@pytest.mark.parametrize("stages", range(len(STAGES)))
-async def test_an_mta_that_vanishes_at_any_stage_leaves_nothing_behind(stages: int) -> None:
-    async with milter_front() as running:
-        for round_ in range(100):
-            mta = await Mta.open(running.path)
-            said = mta.side.negotiate() + b"".join(STAGES[: stages + 1])
-            mta.send(said if round_ % 2 else said[:-1])
-            if round_ % 3:
-                await mta.hear()
-            await mta.vanish()
-        await asyncio.wait_for(running.front.drained(), 10)
-        await accepts(running)
-        assert not running.events.lines
-
-
-async def test_an_mta_that_vanishes_while_a_list_is_asked_is_forgotten() -> None:
-    world = FakeWorld(dict([zone_fact("7.2.0.192.zen.example", "LATER")]))
-    async with milter_front(world) as running:
-        for _ in range(100):
-            mta = await Mta.open(running.path)
-            mta.send(mta.side.negotiate() + b"".join(STAGES[:4]))
-            for _ in range(3):
-                await mta.hear()
-            await mta.vanish()
-        await asyncio.wait_for(running.front.drained(), 10)
-        world.release()
-        await accepts(running)
-
-
-async def test_a_hundred_messages_on_one_connection_each_have_their_own_verdict() -> None:
-    strict, mild = lists_only("strict.example", refuse_at=400), lists_only("mild.example", mark_at=400)
-    async with milter_front(FakeWorld(LISTED), domains={"strict.example": strict, "mild.example": mild}) as running:
-        mta = await Mta.open(running.path)
-        await mta.greet()
-        for number in range(100):
-            user = b"bob" if number % 4 == 3 else b""
-            domain = (b"strict", b"mild", b"other")[number % 3]
-            heard = await mta.message(recipients=[b"<b@%b.example>" % domain], user=user)
-            running.refusals += [reply for reply in heard.replies if reply != "continue"]
-            flagged = "insert 0 X-Spam-Flag: YES" in heard.edits
-            assert (heard.replies != ["continue"]) is (domain == b"strict" and not user)
-            assert flagged is (domain == b"mild" and not user)
-        await mta.quit()
-        assert len(running.told) == 100
-
-
-async def test_the_order_of_recipients_changes_no_reply() -> None:
-    policies = {
-        f"d{number}.example": lists_only(f"d{number}.example", refuse_at=200 * number) for number in range(1, 5)
-    }
-    async with milter_front(FakeWorld(LISTED), domains=policies) as running:
-        mta = await Mta.open(running.path)
-        await mta.greet()
-        recipients = [b"<b@%b>" % domain.encode() for domain in policies]
-        for order in itertools.permutations(recipients):
-            heard = await mta.message(recipients=order)
-            running.refusals += [reply for reply in heard.replies if reply != "continue"]
-            refused = {recipient for recipient, reply in zip(order, heard.replies, strict=True) if reply != "continue"}
-            assert refused == set(recipients[:2])
-        await mta.quit()
-
-
-async def test_the_recipient_after_the_thousandth_is_told_to_come_again() -> None:
-    async with milter_front() as running:
-        mta = await Mta.open(running.path)
-        await mta.greet(CLEAN_CLIENT)
-        heard = await mta.message(recipients=[b"<b%d@example.org>" % number for number in range(1002)])
-        assert heard.replies[:1000] == ["continue"] * 1000
-        assert heard.replies[1000:] == ["452 4.5.3 Too many recipients"] * 2
-        assert heard.end == "continue"
-        await mta.quit()
-
-
-async def test_ten_thousand_esmtp_parameters_are_carried_and_a_hundred_thousand_macros_are_not() -> None:
-    async with milter_front() as running:
-        mta = await Mta.open(running.path)
-        await mta.greet()
-        assert await mta.say(Command.MAIL, mail(b"<a@example.net>", [b"X=1"] * 10_000)) == "continue"
-        mta.send(macros(Command.MAIL, {b"m%d" % number: b"v" for number in range(100_000)}))
-        with pytest.raises((EOFError, ConnectionError)):
-            await mta.hear()
-        await mta.vanish()
-        await accepts(running)
 
 
 async def test_of_recipients_who_are_alike_in_all_that_we_keep_only_the_first_shares_a_message() -> None:
@@ -185,18 +99,6 @@ async def test_a_header_that_has_ended_does_not_go_on(late: bytes) -> None:
         await mta.vanish()
 
 
-async def test_a_header_beyond_the_limits_is_cut_and_said_to_be() -> None:
-    fields = [(b"X-Long", b" " + b"y" * 60_000)] * 5
-    async with milter_front() as running:
-        mta = await Mta.open(running.path)
-        await mta.greet()
-        heard = await mta.message(headers=[*fields, (b"X-Spam-Score", b" 1")])
-        assert heard.edits[0] == "remove 1 X-Spam-Score"
-        assert running.told[0].txn.message.truncated
-        assert sum(len(header.value) for header in running.told[0].txn.message.headers) <= 256 * 1024
-        await mta.quit()
-
-
 async def test_five_hundred_slow_connections_are_closed_and_others_served_meanwhile() -> None:
     with room_for(1200):
         async with milter_front(idle=0.2) as running:
@@ -219,21 +121,6 @@ async def test_five_hundred_slow_connections_are_closed_and_others_served_meanwh
                 await mta.vanish()
 
 
-async def test_a_thousand_sessions_at_once_are_all_answered() -> None:
-    with room_for(2200):
-        async with milter_front(FakeWorld(LISTED)) as running:
-            mtas = [await Mta.open(running.path) for _ in range(1000)]
-
-            async def session(mta: Mta, *, listed: bool) -> None:
-                await mta.greet(Connect(b"x", "4", 1, b"192.0.2.9") if listed else CLEAN_CLIENT)
-                heard = await mta.message()
-                running.refusals.extend(reply for reply in heard.replies if reply != "continue")
-                assert heard.replies[0].startswith("550" if listed else "continue")
-                await mta.quit()
-
-            await asyncio.gather(*(session(mta, listed=number % 5 == 0) for number, mta in enumerate(mtas)))
-
-
 async def test_an_mta_that_does_not_read_is_not_read_from() -> None:
     async with milter_front() as running:
         mta = await Mta.open(running.path)
@@ -252,18 +139,6 @@ async def test_an_mta_that_does_not_read_is_not_read_from() -> None:
         mta.writer.transport.abort()
         await mta.vanish()
         await accepts(running)
-
-
-async def test_what_arrives_byte_by_byte_is_understood_as_well() -> None:
-    async with milter_front() as running:
-        mta = await Mta.open(running.path)
-        for byte in mta.side.negotiate() + b"".join(STAGES):
-            mta.send(bytes([byte]))
-            await mta.writer.drain()
-            await asyncio.sleep(0)
-        heard = [await mta.hear() for _ in range(4)]
-        assert len(heard) == 4
-        await mta.vanish()
 
 
 async def test_a_store_that_fails_does_not_change_what_is_answered() -> None:

@@ -34,7 +34,7 @@ from earmark.core.verdict import Reply
 from earmark.engine import Engine
 from earmark.fronts.events import Events, tell_fault
 from earmark.fronts.libmilter_context import Context, macro_of, make_edits
-from earmark.fronts.libmilter_session import LibmilterSession, Link
+from earmark.fronts.libmilter_session import Answer, LibmilterSession, Link
 from earmark.fronts.milter_dialogue import NO_HEADER, Shared
 from earmark.fronts.milter_terms import Terms, reverse_name, terms_for, user_of
 from earmark.wire.milter import Steps
@@ -252,13 +252,15 @@ class LibmilterFront:
         answer = link.ask(engine.budget + engine.scan_budget + 2 * _BACKSTOP)
         block, link.block = link.block, NO_HEADER
         if answer is None:
-            make_edits(context, link.terms, link.session.unjudged_edits(block))
-        elif answer.reply:
+            answer = Answer(edits=link.session.unjudged_edits(block))
+        if answer.reply:
             return _refuse(context, answer.reply)
-        elif answer.discard:
+        if answer.discard:
             return milter.DISCARD
-        else:
+        try:
             make_edits(context, link.terms, answer.edits)
+        except milter.error:  # the MTA has gone; should it still listen, it puts the message off
+            return milter.TEMPFAIL
         return _CONTINUE
 
     def _abort(self, context: Context) -> int:

@@ -2,7 +2,7 @@
 function check(what, wrong) if wrong then error(what) end end
 
 conn = mt.connect(socket)
-check("negotiate", mt.negotiate(conn, 6, 0, 1) ~= nil) -- miltertest 1.5 takes steps before actions: ADDHDRS alone
+check("negotiate", mt.negotiate(conn, 6, SMFIP_SKIP, 1) ~= nil) -- miltertest 1.5 takes steps before actions: ADDHDRS alone
 check("conninfo", mt.conninfo(conn, "clean.example.net", "192.0.2.9") ~= nil or mt.getreply(conn) ~= SMFIR_CONTINUE)
 check("helo", mt.helo(conn, "clean.example.net") ~= nil or mt.getreply(conn) ~= SMFIR_CONTINUE)
 check("mail", mt.mailfrom(conn, "<>") ~= nil or mt.getreply(conn) ~= SMFIR_CONTINUE)
