@@ -122,6 +122,12 @@ def test_who_is_readdressed_to_user_and_junk_must_be_found_there(value: str, sta
     assert diagnosed(main, needs=NEEDS._replace(readdresses=True))["postfix recipient delimiter"].state is state
 
 
+def test_a_postfix_that_makes_one_recipient_of_two_loses_mail_when_one_is_taken_away() -> None:
+    name = "postfix original recipients"
+    assert name not in diagnosed({"enable_original_recipient": "yes"})
+    assert diagnosed({"enable_original_recipient": "no"})[name].state is State.FAIL
+
+
 def test_a_postfix_too_old_to_forbid_bare_newlines_is_to_be_updated() -> None:
     main = {name: value for name, value in MAIN.items() if name != "smtpd_forbid_bare_newline"}
     server = Server("smtp", chroot=True, settings={**main, "mail_version": "3.5.6"})

@@ -28,6 +28,7 @@ SETTINGS = (
     "milter_content_timeout",
     "smtpd_forbid_bare_newline",
     "recipient_delimiter",
+    "enable_original_recipient",
 )
 """What we look at. A Postfix that is older than a setting leaves it out."""
 

@@ -64,6 +64,7 @@ def diagnose_postfix(postfix: Postfix, needs: Needs) -> Iterator[Diagnosis]:
         if each.ours or not _is_internal(each.server):
             yield _line_ends(each.names, each.server.settings)
     yield from _local_mail(postfix, listen)
+    yield from _originals(postfix.settings.get("enable_original_recipient", ""))
     if needs.readdresses:
         yield _delimiter(postfix.settings.get("recipient_delimiter", ""))
 
@@ -206,6 +207,13 @@ def _local_mail(postfix: Postfix, listen: Sequence[str]) -> Iterator[Diagnosis]:
     ):
         seen = "non_smtpd_milters names us: what we refuse or defer of this machine's own mail stays in the queue"
         yield warns(check, seen, "take earmark out of non_smtpd_milters in main.cf")
+
+
+def _originals(value: str) -> Iterator[Diagnosis]:
+    """Say where Postfix makes one of two recipients with the same mailbox: to take one away then takes both."""
+    if value == "no":
+        seen = "enable_original_recipient = no: of two addresses of one mailbox, what one has held is lost for both"
+        yield fails("postfix original recipients", seen, "set enable_original_recipient = yes in main.cf")
 
 
 def _delimiter(value: str) -> Diagnosis:
