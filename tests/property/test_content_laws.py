@@ -104,7 +104,8 @@ def cases(
     paths += [RECIPIENTS[0], RECIPIENTS[3], RECIPIENTS[6]][: draw(st.integers(0, 3))]  # of different policies
     policies = PolicySet(policy(), named, SCANNING)
     facts = draw(known_worlds(txn, tuple(named.values()), recipients=paths))
-    return Case(txn, policies, paths, facts, draw(st.builds(Means, *2 * [st.sampled_from([True, True, False])])))
+    readdress, hold = (draw(st.sampled_from([True, True, False])) for _ in range(2))
+    return Case(txn, policies, paths, facts, Means(readdress, hold))
 
 
 def accepted(case: Case, recipients: Sequence[Recipient]) -> list[Recipient]:
@@ -131,6 +132,15 @@ def test_nobody_fares_worse_among_others_than_alone_nor_better_without_saying_so
             assert one.outcome.would >= alone.outcome.action
     for one in accepted(case, recipients):
         assert verdict.action <= one.outcome.action
+
+
+@given(cases())
+def test_where_each_recipient_is_answered_each_has_what_its_policy_asks_for(case: Case) -> None:
+    case = case._replace(means=Means(answer_each=True))
+    recipients, _ = case.judged()
+    for one in recipients:
+        ((alone,), _) = case.judged([one.address])
+        assert one.outcome.action is alone.outcome.action or is_told_to_come_alone(one)
 
 
 def eager(knobs: ContentKnobs, virus: OnVirus = OnVirus.REJECT) -> ContentKnobs:
@@ -274,14 +284,17 @@ def test_what_is_unknown_never_refuses(case: Case, data: st.DataObject) -> None:
         assert less[1].action is not Action.REJECT or verdict.action is Action.REJECT or not taken
 
 
-@given(cases(of=[content_knobs(), HALF_EAGER, HOLDING, HOLDING], modes=[Mode.ENFORCE], strangers=True))
-def test_who_is_held_is_taken_away_and_nobody_is_left_without_the_message(case: Case) -> None:
+@given(cases(of=[content_knobs(), HALF_EAGER, HOLDING, HOLDING], modes=[Mode.ENFORCE], strangers=True), st.booleans())
+def test_who_is_held_is_taken_away_and_nobody_is_left_without_the_message(case: Case, answer_each: bool) -> None:  # noqa: FBT001
+    case = case._replace(means=case.means._replace(answer_each=answer_each))
     recipients, verdict = case.judged()
     ours = accepted(case, recipients)
     if verdict.action > Action.QUARANTINE:
-        assert all(one.outcome.action is verdict.action for one in ours)
+        assert all(one.outcome.action is verdict.action for one in ours) or answer_each
         assert not verdict.edits
         return
+    if answer_each:  # who refuses or defers has said so alone
+        ours = [one for one in ours if one.outcome.action <= Action.QUARANTINE]
     kept = held(case.txn, "", recipients)
     by_us = Counter(one.address for one in kept.recipients) if kept else Counter()
     assert by_us == Counter(one.address.text for one in ours if one.outcome.action is Action.QUARANTINE)
