@@ -114,11 +114,13 @@ def test_another_protocol_is_refused_before_its_line_ends() -> None:
 
 def test_a_request_cut_in_the_middle_of_its_recipients_is_noticed() -> None:
     # Exim does not look whether all of the request could be sent at once, and goes on with the message.
-    cut = SAID.partition(b"Helo")[0] + MESSAGE
+    cut = SAID.partition(b"Helo")[0]
     splitter = Splitter()
     assert splitter.feed(cut) == b""
-    with pytest.raises(RemoteError):
-        splitter.feed(b"\r\n\r\n")
+    with pytest.raises(RemoteError, match="begins before its request ends"):
+        splitter.feed(MESSAGE[:8])
+    with pytest.raises(RemoteError, match="comes twice"):
+        Splitter().feed(cut + b"From: <x>\r\n\r\n")
 
 
 def test_a_thousand_recipients_with_the_longest_addresses_have_room() -> None:

@@ -20,6 +20,7 @@ REPLY_AT_MOST = 16_000
 _END = b"\r\n\r\n"
 _REQUEST = b"CHECK RSPAMC/1.3"
 _FORBIDDEN = re.compile(rb"[\0\r\n]")
+_BARE_LF = re.compile(rb"[^\r]\n")
 _NUMBER = re.compile(rb"[0-9]{1,15}")
 _PATH = re.compile(rb"<(.*)>", re.DOTALL)
 
@@ -73,7 +74,7 @@ class Splitter:
             if (end if end >= 0 else len(self._head)) > HEADER_AT_MOST:
                 raise RemoteError(f"a request of more than {HEADER_AT_MOST} bytes before the message")
             if end < 0:
-                _check_first_line(self._head)
+                _check_begun(self._head, searched)
                 return b""
             self.request = decode_request(bytes(self._head[:end]))
             self._left = self.request.size
@@ -85,16 +86,20 @@ class Splitter:
         return data
 
 
-def _check_first_line(head: bytes | bytearray) -> None:
+def _check_begun(head: bytearray, new: int) -> None:
+    """Raise RemoteError where this is not going to be a request; what stands before `new` has been looked at.
+
+    Exim writes it in one piece and does not look whether all of it has gone. Where the socket had no room for it, the
+    message follows in the middle, and Exim would wait for our answer as long as we for the rest.
+    """
     if not head.startswith(_REQUEST[: len(head)]):
         raise RemoteError(f"not of this protocol: {bytes(head[:40])!r}")
+    if _BARE_LF.search(head, new):
+        raise RemoteError("the message begins before its request ends")
 
 
 def decode_request(head: bytes) -> Request:
-    """Read what comes before the message, without the empty line. Raises RemoteError for anything else.
-
-    Exim writes it in one piece and does not look whether all of it has gone; so the recipients are counted.
-    """
+    """Read what comes before the message, without the empty line. Raises RemoteError for anything else."""
     first, *lines = head.split(b"\r\n")
     if first != _REQUEST:
         raise RemoteError(f"not of this protocol: {first[:40]!r}")
