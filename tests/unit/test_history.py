@@ -7,17 +7,20 @@ import stat
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from earmark.core.record import Record
+from earmark.core.record import Record, make_record
+from earmark.core.subject import tagged_subject
+from earmark.core.verdict import Action, ChangeHeader, Verdict
 from earmark.log import Log
 from earmark.stores.history import BATCH, History
 from earmark.stores.prune import prune
 from earmark.stores.recall import find, generation_files, recent
 from earmark.stores.sqlite import HISTORY, VERSION, StoreError, open_for_writing
-from fakes.records import record
+from fakes.records import judged, record
 
 SAMPLES = Path(__file__).parent / "samples"
 
@@ -65,6 +68,16 @@ def test_a_verdict_is_found_by_each_of_its_names(path: Path) -> None:
         assert found.id == "0123456789AB", key
     assert find(path, "ZZZZ") is None
     assert find(path, "") is None
+
+
+def test_a_subject_that_was_tagged_is_remembered_whatever_its_bytes(path: Path) -> None:
+    tagged = tagged_subject("[SPAM?]", b" na\xc3\xafve \xff\xe4")
+    assert tagged is not None
+    edited = Verdict(Action.MARK, (), (ChangeHeader("Subject", 1, tagged),))
+    write(path, make_record(replace(judged("0123456789AB"), verdict=edited)))
+    found = find(path, "0123456789AB")
+    assert found is not None
+    assert list(found.edits) == [("Subject", 1, "[SPAM?] na\u00efve \\xff\\xe4", "change")]
 
 
 def test_a_beginning_that_several_ids_share_is_an_error(path: Path) -> None:

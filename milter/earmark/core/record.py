@@ -10,8 +10,8 @@ from earmark.core.judge import ENGINE
 from earmark.core.mail import Address, Message, Transaction
 from earmark.core.recipients import ALL_MEANS, Means, Recipient
 from earmark.core.report import recipient_report
-from earmark.core.text import printable
-from earmark.core.verdict import Action, Verdict
+from earmark.core.text import decoded, printable
+from earmark.core.verdict import Action, ChangeHeader, Edit, Verdict
 
 SCHEMA = 1
 """Rises when an older program could misread a newer record; a field that is added has a default."""
@@ -151,7 +151,7 @@ def make_record(judged: Judged) -> Record:
         [address for address, _, _ in judged.recipients],
         _reports(judged.recipients),
         judged.action.word,
-        judged.verdict.edits,
+        tuple(map(_readable, judged.verdict.edits)),
         round(judged.elapsed * 1000, 3),
         fields,
         shadow.generation if shadow else "",
@@ -164,6 +164,13 @@ def make_record(judged: Judged) -> Record:
         judged.means.answer_each,
         judged.others,
     )
+
+
+def _readable(edit: Edit) -> Edit:
+    """Return an edit without surrogates (PEP 383), for which UTF-8 has no bytes: a tagged Subject may hold some."""
+    if isinstance(edit, ChangeHeader) and not edit.value.isascii():
+        return edit._replace(value=decoded(edit.value.encode("utf-8", "surrogateescape"), HEADERS_AT_MOST))
+    return edit
 
 
 def _reports(recipients: Sequence[Recipient]) -> list[dict[str, Any]]:
