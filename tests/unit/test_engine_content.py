@@ -204,6 +204,23 @@ async def test_a_relay_of_ours_is_not_refused_and_need_not_send_anything_back() 
     assert [one.would for one in world.kept[0][0].recipients] == ["reject"]
 
 
+async def test_what_is_larger_than_we_can_hold_is_marked_and_the_next_message_is_held() -> None:
+    """Else it would be put off for all its recipients until the sender gives up."""
+    told: list[Judged] = []
+    world = World({VIRUS: INFECTED})
+    session = session_over(world, told)
+    await rcpt(session, BOB)
+    session.header([], truncated=True)
+    answers: list[Verdict] = []
+    session.end_of_message(answers.append)
+    assert answers[0].action is Action.MARK
+    again = rederive(make_record(told[0]), PolicySet(policy(zones=(), content=CONTENT), {}, ALL_SCANNED))
+    assert not list(differences(make_record(told[0]), again))
+    session.mail(parse_path(b"<a@example.net>"))
+    await rcpt(session, BOB)
+    assert (await eom(session)).action is Action.QUARANTINE
+
+
 async def test_all_who_refuse_refuse() -> None:
     world = World({VIRUS: INFECTED})
     strict = replace(CONTENT, virus=OnVirus.REJECT)

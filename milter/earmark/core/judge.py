@@ -274,6 +274,7 @@ def combine(
     *,
     may_readdress: bool = True,
     may_answer_each: bool = False,
+    may_keep: bool = True,
 ) -> Verdict:
     """Return what happens to the message as a whole, with the outcomes as they come about. Each has its policy.
 
@@ -281,6 +282,7 @@ def combine(
     them does. Else nothing is imposed on the others: what a strict policy cannot have alone, it has held, or marked. It
     is marked as a whole only where each one marks. `may_readdress`: the MTA lets us take single recipients away.
     `may_answer_each`: it refuses and defers for each recipient alone, and then each policy has what it asks for.
+    `may_keep`: there is who can hold it; else what is to be held is marked.
     """
     mildest = min((outcome.action for outcome in outcomes), default=Action.ACCEPT)
     if mildest >= Action.DEFER:
@@ -291,8 +293,9 @@ def combine(
     if not may_answer_each:
         settled = [_settled(outcome, policy) for outcome, policy in zip(outcomes, policies, strict=True)]
     mildest = min((outcome.action for outcome in settled), default=Action.ACCEPT)
-    if mildest < Action.QUARANTINE and not may_readdress:
+    if not may_keep or (mildest < Action.QUARANTINE and not may_readdress):
         settled = [one._replace(action=Action.MARK) if one.action is Action.QUARANTINE else one for one in settled]
+        mildest = min(mildest, Action.MARK)
     return Verdict(mildest, tuple(settled))
 
 

@@ -45,6 +45,8 @@ class Means(NamedTuple):
     """Have it hold the message."""
     answer_each: bool = False
     """Refuse it for single recipients after DATA (PRDR)."""
+    keep: bool = True
+    """Hold it ourselves: false for one that is beyond what we can hold."""
 
 
 ALL_MEANS = Means()
@@ -109,7 +111,14 @@ def conclude(
             outcome = decide(Stage.EOM, own, facts, findings, policy, early=early)
             final[key] = _with_reply(outcome, own, policy, verdict_id)
             policies.append(policy)
-    verdict = combine(list(final.values()), policies, may_readdress=means.readdress, may_answer_each=means.answer_each)
+    by_mta = means.hold and all(policy.content.quarantine is HeldBy.MTA for policy in policies)
+    verdict = combine(
+        list(final.values()),
+        policies,
+        may_readdress=means.readdress,
+        may_answer_each=means.answer_each,
+        may_keep=means.keep or by_mta,
+    )
     settled = dict(zip(final, verdict.outcomes, strict=True))
     ended = tuple(
         Recipient(address, policy, settled[key_of(policy, address)] if early.action is Action.ACCEPT else early)

@@ -120,6 +120,8 @@ class Record:
     """As in Judged."""
     may_answer_each: bool = False
     """The MTA answered after DATA for each recipient alone."""
+    may_keep: bool = True
+    """It was not beyond what we can hold."""
     others: Sequence[Address] = ()
     """As in Judged."""
 
@@ -162,6 +164,7 @@ def make_record(judged: Judged) -> Record:
         judged.not_kept,
         judged.taken,
         judged.means.answer_each,
+        judged.means.keep,
         judged.others,
     )
 

@@ -19,7 +19,7 @@ def rederive(record: Record, policies: PolicySet) -> Judged:
     """
     txn = _transaction(record, policies.site)
     facts = {question_from_parts(parts): fact for parts, fact in record.facts}
-    means = Means(record.may_readdress, record.may_hold, record.may_answer_each)
+    means = Means(record.may_readdress, record.may_hold, record.may_answer_each, record.may_keep)
     recipients, verdict = judge_all(
         txn, facts, policies, record.forward_paths, record.id,
         ended=record.ended, means=means, before=record.taken, others=record.others,

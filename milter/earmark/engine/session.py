@@ -129,6 +129,8 @@ class Session:
         self.id = ""
         self.queue_id = ""
         self._not_kept = ""
+        if not self.means.keep:
+            self.means = self.means._replace(keep=True)
         self._inquiry.waited = 0.0
 
     def connect(self, client: Client, reverse: Fact | None = None, host: str = "") -> None:
@@ -293,6 +295,8 @@ class Session:
 
     def _conclude(self, ended: Callable[[Sequence[Recipient], Verdict], None]) -> None:
         """Make the verdict; what is to be held is on disk before it is told."""
+        if self._content is not None and self._content.beyond_limits:
+            self.means = self.means._replace(keep=False)
         recipients, verdict = conclude(self.txn, self.facts, self._recipients, self.id, self.means)
         if verdict.action < Action.QUARANTINE or verdict.edits:
             told, policies = shown(recipients, verdict)
