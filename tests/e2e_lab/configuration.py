@@ -4,8 +4,10 @@ The shipped default asks live lists. In the lab the resolver refuses to answer f
 the lab's own domains.
 """
 
+import json
 import shutil
 from pathlib import Path
+from typing import NamedTuple
 
 from e2e_lab.processes import service_account
 
@@ -32,7 +34,8 @@ scan_budget = {scan_budget}
 drain = 5
 
 [milter]
-listen = ["inet:127.0.0.1:{milter}", "unix:{state}/{socket}"]
+engine = "{engine}"
+listen = {listen}
 
 [dns]
 resolvers = ["127.0.0.1:{resolver}"]
@@ -173,23 +176,39 @@ _POLICIES = {
 }
 
 
-def write_configuration(directory: Path, *, milter: int, resolver: int, state: Path, more: str = "") -> None:
-    """Write a whole configuration directory; `more` are further lines of server.toml."""
+class Server(NamedTuple):
+    """What server.toml says of one service."""
+
+    milter: int
+    """The port of its milter, which is also on the unix socket MILTER_SOCKET."""
+    resolver: int
+    state: Path
+    more: str = ""
+    """Further lines."""
+
+    def write(self, directory: Path, engine: str = "native") -> None:
+        """Write the file. libmilter listens on one socket, and then that is the unix one."""
+        listen = [f"inet:127.0.0.1:{self.milter}", f"unix:{self.state / MILTER_SOCKET}"]
+        text = SERVER.format(
+            user=service_account(),
+            state=self.state,
+            budget=BUDGET,
+            scan_budget=SCAN_BUDGET,
+            engine=engine,
+            listen=json.dumps(listen[1:] if engine == "libmilter" else listen),
+            resolver=self.resolver,
+            own_network=OWN_NETWORK,
+            own_relay=OWN_RELAY,
+        )
+        (directory / "policies" / "server.toml").write_text(text + self.more)
+
+
+def write_configuration(directory: Path, server: Server) -> None:
+    """Write a whole configuration directory."""
     shutil.copytree(ROOT / "policies", directory / "policies", ignore=shutil.ignore_patterns("domains", "server.toml"))
     shutil.copytree(ROOT / "rules", directory / "rules")
     (directory / "rules" / "lab.toml").write_text(ZONES)
-    server = SERVER.format(
-        user=service_account(),
-        state=state,
-        budget=BUDGET,
-        scan_budget=SCAN_BUDGET,
-        milter=milter,
-        socket=MILTER_SOCKET,
-        resolver=resolver,
-        own_network=OWN_NETWORK,
-        own_relay=OWN_RELAY,
-    )
-    (directory / "policies" / "server.toml").write_text(server + more)
+    server.write(directory)
     (directory / "policies" / "domains").mkdir()
     for number, (domain, policy) in enumerate(_POLICIES.items()):
         (directory / "policies" / "domains" / f"{number}.toml").write_text(f'domains = ["{domain}"]\n{policy}')

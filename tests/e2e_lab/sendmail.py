@@ -19,14 +19,14 @@ M4 = UNPACKED / "usr" / "share" / "sendmail" / "cf"
 LINES = ROOT / "deploy" / "sendmail" / "earmark.m4"
 PORT = 25
 
+FORGED, UNTOLD, NAMELESS = "192.0.2.11", "192.0.2.12", "192.0.2.13"
+"""Addresses whose name does not lead back, cannot be asked for, and does not exist."""
 NAMES = """
 mx.lab.test.                      A     127.0.0.1
 10.2.0.192.in-addr.arpa.          PTR   mail.sender.test.
 mail.sender.test.                 A     192.0.2.10
 25.2.0.192.in-addr.arpa.          PTR   relay.lab.test.
 relay.lab.test.                   A     192.0.2.25
-
-# a name that leads elsewhere, and nobody who could tell
 11.2.0.192.in-addr.arpa.          PTR   forged.sender.test.
 forged.sender.test.               A     192.0.2.99
 12.2.0.192.in-addr.arpa.          SERVFAIL

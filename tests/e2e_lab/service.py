@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from e2e_lab.configuration import MILTER_SOCKET, write_configuration
+from e2e_lab.configuration import MILTER_SOCKET, Server, write_configuration
 from e2e_lab.processes import Process, free_port, service_account, wait_until
 
 EARMARK = (sys.executable, "-m", "earmark")
@@ -40,7 +40,8 @@ class Service:
         self.state.mkdir(parents=True)
         if os.geteuid() == 0:
             shutil.chown(self.state, service_account())
-        write_configuration(self.configuration, milter=self.port, resolver=resolver, state=self.state, more=more)
+        self._server = Server(self.port, resolver, self.state, more)
+        write_configuration(self.configuration, self._server)
         self._environment = {"EARMARK_CONFIG": str(self.configuration)}
         self._process: Process
         self.start()
@@ -52,8 +53,15 @@ class Service:
         """End it as an administrator does, and return its exit code."""
         return self._process.stop()
 
+    def restart(self, engine: str) -> None:
+        """End it, and start it with this milter engine; with libmilter it answers on `socket` alone."""
+        self.stop()
+        self._server.write(self.configuration, engine)
+        self.start()
+        self.wait_ready()
+
     def wait_ready(self) -> None:
-        wait_until(lambda: self.run("probe", f"inet:127.0.0.1:{self.port}").returncode == 0, "earmark answers a probe")
+        wait_until(lambda: self.run("probe", f"unix:{self.socket}").returncode == 0, "earmark answers a probe")
         wait_until(lambda: self.run("status").returncode == 0, "the first round of canaries is over")
 
     @property
