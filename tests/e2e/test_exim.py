@@ -12,6 +12,7 @@ from e2e_lab.clamd import EICAR
 from e2e_lab.crowd import Traffic, crowd
 from e2e_lab.exim import Exim
 from e2e_lab.exim_invariants import assert_exim_invariants
+from e2e_lab.faults import FaultProxy
 from e2e_lab.lab import Lab
 from e2e_lab.mails import mail
 from e2e_lab.processes import wait_until
@@ -326,6 +327,22 @@ def test_messages_of_one_session_each_have_their_own_verdict(lab: Lab, exim: Exi
     assert [one.final.code for one in sent if one.final] == [250, 250, 250, 550, 250]
     assert folders(lab) == [(f"{n}@lab.test", folder) for n, (_, folder) in enumerate(wanted) if folder]
     assert_exim_invariants(lab, exim, sent)
+
+
+def test_both_doors_may_be_unix_sockets(lab: Lab, exim: Exim) -> None:
+    doors = [
+        FaultProxy(port, exim.top / f"{port}.sock", half_closed=True) for port in (lab.policy_door, lab.content_door)
+    ]
+    try:
+        paths = [door.endpoint.removeprefix("unix:") for door in doors]
+        port = exim.listen("unix", EARMARK_POLICY_DOOR=paths[0], EARMARK_CONTENT_DOOR=paths[1])
+        sent = smtp.send(port, CLEAN, SENDER, ["bob@lab.test"], HOME + PLAIN)
+        assert lab.delivery("bob@lab.test").folder == "Junk"
+        assert all(door.connections for door in doors)
+        assert_exim_invariants(lab, exim, [sent])
+    finally:
+        for door in doors:
+            door.stop()
 
 
 SESSIONS = 200

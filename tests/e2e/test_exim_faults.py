@@ -206,6 +206,19 @@ def test_with_freeze_what_nobody_judged_is_held(lab: Lab, exim: Exim, shaky: Sha
     exim.discard_held()
 
 
+def test_a_word_that_is_none_of_the_settings_puts_off(lab: Lab, exim: Exim, shaky: Shaky) -> None:
+    shaky.policy.fault = DOWN
+    nonsense = exim.listen("nonsense", EARMARK_POLICY_DOOR=f"inet:127.0.0.1:{shaky.policy.port}",
+                           EARMARK_CONTENT_DOOR=f"127.0.0.1 {shaky.content.port}",
+                           EARMARK_IF_DOWN_AT_RCPT="tempfail", EARMARK_IF_DOWN_AFTER_DATA="quarantine")  # fmt: skip
+    assert shaky.send(nonsense, "bob@lab.test").recipients["bob@lab.test"].code == 451
+    shaky.policy.fault, shaky.content.fault = WORKS, DOWN
+    sent = shaky.send(nonsense, "bob@lab.test")
+    assert sent.final
+    assert sent.final.code == 451
+    assert not lab.deliveries()
+
+
 def test_an_answer_of_an_earlier_message_is_never_taken_for_that_of_a_later_one(
     lab: Lab, exim: Exim, shaky: Shaky
 ) -> None:

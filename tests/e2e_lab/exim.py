@@ -135,8 +135,9 @@ class Exim:
         for directory in (top, self._spool, self.log.parent, maildir):
             directory.mkdir()
             shutil.chown(directory, "Debian-exim", "Debian-exim")
-        # a copy: Exim's own account need not be able to reach the checkout
+        # copies: Exim's own account need not be able to reach the checkout
         self._binary = Path(shutil.copy(BINARY, top))
+        self._files = shutil.copytree(LINES, top / "earmark")
         self._values = {
             "top": top,
             "binary": self._binary,
@@ -158,8 +159,9 @@ class Exim:
     def listen(self, name: str = "earmark", **macros: str) -> int:
         """Return another port, with macros of deploy/exim/main as given here; `name` is new for each."""
         lines = "".join(f"{macro} = {value}\n" for macro, value in {**self._doors, **macros}.items())
-        lines += f"EARMARK_FILES = {LINES}\n.include {LINES}/main\n"
-        return self._serve(self._write(name, lines, f".include {LINES}/acls\n", f".include {LINES}/routers\n"))
+        files = self._files
+        lines += f"EARMARK_FILES = {files}\n.include {files}/main\n"
+        return self._serve(self._write(name, lines, f".include {files}/acls\n", f".include {files}/routers\n"))
 
     def _write(self, name: str, main: str, acls: str, routers: str) -> Path:
         """Write a configuration. Exim reads none that others than root may write."""
