@@ -11,6 +11,7 @@ import json
 import os
 import socket
 import sys
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -68,7 +69,7 @@ class Server:
         ids = (f"ID{number:010d}" for number in range(10**10))
         return Engine(
             PolicySet(default, policies, OWN_SITE), self._world, GENERATION, self._tell, budget=self._budget,
-            new_id=lambda: next(ids),
+            scan_budget=float(options.get("scan_budget", 60)), new_id=lambda: next(ids),
         )  # fmt: skip
 
     def _tell(self, judged: Judged) -> None:
@@ -88,6 +89,9 @@ class Server:
                 self._world.cannot_keep = "no space"
             case "front":
                 self._front.drain()
+            case "hang":
+                tell(done="hang")
+                time.sleep(command["seconds"])  # noqa: ASYNC251 - the loop is to hang
             case "sync":
                 tell(done="sync")
             case "end":
@@ -110,7 +114,7 @@ class Server:
         return ""
 
     async def run(self) -> None:
-        lines = asyncio.StreamReader()
+        lines = asyncio.StreamReader(limit=2**24)
         self._listen()
         tell(done="start")
         await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)

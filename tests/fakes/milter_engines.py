@@ -92,7 +92,9 @@ async def native(words: Words) -> AsyncIterator[Scenario]:
         yield _Native(running)
 
 
-class _Libmilter:
+class LibmilterScenario:
+    """As Scenario has it, in another process."""
+
     engine = "libmilter"
 
     def __init__(self, path: str, say: Callable[..., None]) -> None:
@@ -124,6 +126,10 @@ class _Libmilter:
     def world(self, what: str) -> None:
         self._say(do="world", what=what)
 
+    async def hang(self, seconds: float) -> None:
+        """Have the process's event loop do nothing for so long."""
+        await self.done("hang", seconds=seconds)
+
     def drain(self) -> None:
         self.drained = True
         self._say(do="front")
@@ -133,7 +139,7 @@ class LibmilterProcess:
     """A process that serves with the libmilter engine, one scenario after another."""
 
     def __init__(self) -> None:
-        self._scenario: _Libmilter | None = None
+        self._scenario: LibmilterScenario | None = None
         self._start()
 
     def _start(self) -> None:
@@ -164,9 +170,9 @@ class LibmilterProcess:
         self._process.stdin.flush()
 
     @asynccontextmanager
-    async def __call__(self, words: Words) -> AsyncIterator[Scenario]:
+    async def __call__(self, words: Words) -> AsyncIterator[LibmilterScenario]:
         """Serve with the libmilter engine."""
-        self._scenario = scenario = _Libmilter(self.path, self._say)
+        self._scenario = scenario = LibmilterScenario(self.path, self._say)
         await scenario.done("begin", steps=words)
         yield scenario
         await scenario.done("end", refusals=scenario.refusals)
