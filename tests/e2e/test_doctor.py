@@ -85,7 +85,8 @@ def test_the_lab_fails_in_nothing(lab: Lab, patient: Patient) -> None:
         f"postfix default action of {smtp}", f"postfix line ends of {smtp}", f"resolver 127.0.0.1:{lab.lists.port}",
     }  # fmt: skip
     assert checks["generation in force"]["state"] == "warn", "the service runs with the original"
-    assert checks[f"postfix milter of {lab.postfix.plain}"]["state"] == "warn", "nobody judges what comes in there"
+    (plain,) = (one for name, one in checks.items() if name.startswith(f"postfix milter of {lab.postfix.plain}"))
+    assert plain["state"] == "warn", "nobody judges what comes in there"
 
 
 def test_a_list_that_refuses_us_or_does_not_answer_fails(lab: Lab) -> None:

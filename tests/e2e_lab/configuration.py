@@ -36,6 +36,8 @@ drain = 5
 [milter]
 engine = "{engine}"
 listen = {listen}
+# MTAs of any account are to reach it
+socket_mode = 0o666
 
 [dns]
 resolvers = ["127.0.0.1:{resolver}"]
