@@ -47,7 +47,7 @@ def learn(
     user: Annotated[str, typer.Option(help="Who teaches.", show_default="the account that runs this")] = "",
     spam_user: Annotated[str, typer.Option(help="Whose Bayes database, as spam_user of a policy says.")] = "",
     spamd: Annotated[
-        list[str] | None, typer.Option(help="Whom to tell, in place of [spamd] endpoints; may be repeated.")
+        list[str] | None, typer.Option(help=r"Whom to tell, in place of \[spamd] endpoints; may be repeated.")
     ] = None,
     journal: JournalOption = None,
     config: ConfigOption = None,
