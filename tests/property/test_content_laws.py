@@ -9,7 +9,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from earmark.core.checks.access import AccessKnobs
-from earmark.core.checks.content import ContentKnobs, MixedRecipients, OnVirus, Scanned, WhenUnscanned
+from earmark.core.checks.content import NO_USER, ContentKnobs, MixedRecipients, OnVirus, Scanned, WhenUnscanned
 from earmark.core.evidence import DmarcRecords, Fact, Facts, Listing, Points, Question, Release, SpamScan, Status
 from earmark.core.held import held
 from earmark.core.mail import Address, Client, Header, Message, Transaction, parse_path
@@ -148,7 +148,7 @@ def eager(knobs: ContentKnobs, virus: OnVirus = OnVirus.REJECT) -> ContentKnobs:
     viruses = replace(knobs, clamav=Scanned.ALL, virus=virus, virus_heuristic=virus, virus_unofficial=virus)
     together = MixedRecipients.TOGETHER
     return replace(
-        viruses, spamassassin=Scanned.ALL, spam_user="", spam_reject_score=Points(5_00), mixed_recipients=together
+        viruses, spamassassin=Scanned.ALL, spam_user=NO_USER, spam_reject_score=Points(5_00), mixed_recipients=together
     )
 
 

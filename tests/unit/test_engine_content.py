@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from earmark.content import Content
-from earmark.core.checks.content import ContentKnobs, MixedRecipients, OnVirus, Scanned, WhenUnscanned
+from earmark.core.checks.content import ContentKnobs, MixedRecipients, OnVirus, Scanned, SpamUser, WhenUnscanned
 from earmark.core.evidence import (
     DmarcRecords,
     Fact,
@@ -156,7 +156,9 @@ async def test_nothing_is_scanned_when_nobody_is_left_or_asks() -> None:
 async def test_one_scan_serves_all_recipients_with_the_same_preferences() -> None:
     world = World({SPAM: scored("6.00")})
     session = session_over(
-        world, a_example=replace(CONTENT, spam_reject_score=Points(500)), b_example=replace(CONTENT, spam_user="b")
+        world,
+        a_example=replace(CONTENT, spam_reject_score=Points(500)),
+        b_example=replace(CONTENT, spam_user=SpamUser("b")),
     )
     await rcpt(session, BOB, EVE, parse_path(b"<c@c.example>"))
     await eom(session)

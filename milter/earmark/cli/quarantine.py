@@ -99,7 +99,7 @@ def release(
     again: Annotated[
         bool, typer.Option("--again", help="Even though it may have been delivered by an earlier release.")
     ] = False,
-    as_test: Annotated[str, typer.Option(metavar="FILE|-", help="Also append a [[test]] to this policy file.")] = "",
+    as_test: Annotated[str, typer.Option(metavar="FILE|-", help=r"Also append a [\[test]] to this policy file.")] = "",
     config: ConfigOption = None,
     state: StateOption = None,
 ) -> None:
@@ -175,9 +175,7 @@ def _release(directory: Path, submission: str, row: "Row", *, again: bool) -> bo
     from earmark.clients.limits import Endpoint
 
     server = Endpoint.parse(submission)
-    if server.port is None:
-        fail(f"[quarantine] submission: {server} is no SMTP server's address, such as inet:127.0.0.1:25")
-    place = (server.host, server.port)
+    place = (server.host, server.port or 0)
     ended = in_state(
         directory,
         lambda: quarantine_release.release(_quarantine(directory), _log(), row, place, again=again),

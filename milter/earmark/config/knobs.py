@@ -2,8 +2,8 @@
 
 A knob is one of: `Points` (a weight, 0 or more unless `Annotated[Points, range(...)]` says otherwise, in hundredths),
 `dict[str, Points]` (weights by symbol), `tuple[Zone, ...]`, `tuple[NameRule, ...]` (written as names of rules),
-`tuple[str, ...]` (domains), a whole number `Annotated[int, range(...)]`, a `Limit` of rates, `bool`, `str` or a
-StrEnum.
+`tuple[str, ...]` (domains), a whole number `Annotated[int, range(...)]`, a `Limit` of rates, a `SpamUser`,
+`bool`, `str` or a StrEnum.
 """
 
 from collections.abc import Mapping
@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import Annotated, Any, NamedTuple, get_args, get_origin, get_type_hints
 
 from earmark.core.checks import CHECKS, Check
+from earmark.core.checks.content import SpamUser
 from earmark.core.checks.rates import Limit
 from earmark.core.evidence import Origin, Points
 from earmark.core.names import NameRule
@@ -35,6 +36,7 @@ class Kind(Enum):
     DOMAINS = auto()
     NUMBER = auto()
     LIMIT = auto()
+    SPAM_USER = auto()
     PLAIN = auto()
 
 
@@ -49,7 +51,7 @@ class Knob(NamedTuple):
 
 _KINDS = ((Points, Kind.WEIGHT), (dict[str, Points], Kind.WEIGHTS), (tuple[Zone, ...], Kind.ZONES),
           (tuple[NameRule, ...], Kind.NAMES), (tuple[str, ...], Kind.DOMAINS), (int, Kind.NUMBER),
-          (Limit, Kind.LIMIT))  # fmt: skip
+          (Limit, Kind.LIMIT), (SpamUser, Kind.SPAM_USER))  # fmt: skip
 _ALLOWED = {Kind.WEIGHT: range(HEAVIEST + 1), Kind.NUMBER: range(1_000_001)}
 
 

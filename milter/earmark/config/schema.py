@@ -83,7 +83,7 @@ class StoreTable(Table):
     password_file: Annotated[str, PlainValidator(values.file_path)] = ""
 
 
-Endpoint = Annotated[str, PlainValidator(values.listening_socket)]
+Endpoint = Annotated[str, PlainValidator(values.endpoint)]
 
 
 class ClamdTable(Table):
@@ -103,7 +103,7 @@ class SpamdTable(Table):
 class QuarantineTable(Table):
     """[quarantine]."""
 
-    submission: Endpoint = "inet:127.0.0.1:25"
+    submission: Annotated[str, PlainValidator(values.inet_endpoint)] = "inet:127.0.0.1:25"
 
 
 class LearningTable(Table):
@@ -253,6 +253,7 @@ _WRITTEN: dict[Kind, Any] = {
     Kind.NAMES: list[str],
     Kind.DOMAINS: list[HostName],
     Kind.LIMIT: Annotated[str, PlainValidator(values.rate)],
+    Kind.SPAM_USER: Annotated[str, PlainValidator(values.spam_user)],
 }
 """How knobs are written whose kind says it all."""
 

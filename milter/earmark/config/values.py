@@ -189,8 +189,31 @@ def listening_socket(value: object) -> str:
         return text
     host, _, port = rest.rpartition(":")
     if kind != "inet" or not _is_host(host) or not _is_port(port):
-        raise ValueError(f'must be "unix:/path" or "inet:host:port", not {quoted(text)}')
+        raise ValueError(f'must be "unix:/path" or "inet:host:port", not {quoted(text)}{_meant(text)}')
     return text
+
+
+def _meant(text: str) -> str:
+    """Return the hint for a path, or a server, without the word before it."""
+    if text.startswith("/"):
+        return f"; did you mean {quoted(f'unix:{text}')}?"
+    return f"; did you mean {quoted(f'inet:{text}')}?" if ":" in text and _is_server(text) else ""
+
+
+def endpoint(value: object) -> str:
+    """Read where a server listens that we ask, as `listening_socket` does; no port is left for the kernel to choose."""
+    text = listening_socket(value)
+    if text.startswith("inet:") and not int(text.rpartition(":")[2]):
+        raise ValueError(f"nobody listens on port 0: {quoted(text)}")
+    return text
+
+
+def inet_endpoint(value: object) -> str:
+    """Read "inet:host:port", where a server listens that is asked over TCP alone."""
+    text = _text(value)
+    if not text.startswith("inet:"):
+        raise ValueError(f'must be "inet:host:port", not {quoted(text)}')
+    return endpoint(text)
 
 
 def resolver(value: object) -> str:
@@ -271,6 +294,14 @@ def rate(value: object) -> str:
     text = _text(value)
     if text and not re.fullmatch(r"[1-9][0-9]{0,5}/[1-9][0-9]{0,5}", text, re.ASCII):
         raise ValueError(f'must be "messages/seconds" such as "30/60", or "" for no limit, not {quoted(text)}')
+    return text
+
+
+def spam_user(value: object) -> str:
+    """Read a name that spamd may be told as its user, or "" for none. Any other it would not be told at all."""
+    text = _text(value)
+    if text and not re.fullmatch(r"(?!\.)[-A-Za-z0-9_.@+]{1,255}", text, re.ASCII):
+        raise ValueError(f'must be letters, digits and -_.@+, with no "." first, not {quoted(text)}')
     return text
 
 

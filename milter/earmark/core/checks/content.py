@@ -11,7 +11,7 @@ client's reverse name to be known, since SpamAssassin holds it against a client 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NewType
 
 from earmark.core.checks.check import EnvelopeCheck, MessageCheck
 from earmark.core.evidence import (
@@ -98,6 +98,9 @@ class MixedRecipients(StrEnum):
 
 
 Kilobytes = Annotated[int, range(1, 1_000_001)]
+SpamUser = NewType("SpamUser", str)
+"""A user's name as spamd may be told it (`wire.spamd`); "" for none."""
+NO_USER = SpamUser("")
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +116,7 @@ class ContentKnobs:
     virus_at_most: Kilobytes = 25_000
     virus_unscanned: WhenUnscanned = WhenUnscanned.STAMP
     spamassassin: Scanned = Scanned.OFF
-    spam_user: str = ""
+    spam_user: SpamUser = NO_USER
     spam_at_most: Kilobytes = 500
     spam_unscanned: WhenUnscanned = WhenUnscanned.STAMP
     spam_reject_score: Points = NO_POINTS
