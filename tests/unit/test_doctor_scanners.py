@@ -18,7 +18,7 @@ from earmark.service.doctor.clamd import diagnose_clamd, diagnose_signatures, di
 from earmark.service.doctor.clamd_limits import Limits
 from earmark.service.doctor.diagnosis import Diagnosis, State
 from earmark.service.doctor.quarantine import diagnose_directory, diagnose_space, diagnose_submission
-from earmark.service.doctor.scanners import diagnose_scanners
+from earmark.service.doctor.scanners import diagnose_scanners, diagnose_share
 from earmark.service.doctor.spamd import diagnose_spamd
 from earmark.service.signatures import ask_issued
 from earmark.wire import RemoteError
@@ -143,6 +143,12 @@ def test_signatures_are_old_after_three_days(issued: str, state: State) -> None:
 @pytest.mark.parametrize(("at_once", "state"), [(3, State.PASS), (4, State.WARN), (9, State.WARN)])
 def test_we_leave_a_thread_to_others(at_once: int, state: State) -> None:
     assert diagnose_threads("it", ClamdHealth("1.4.6", "", 4, 0), at_once).state is state
+
+
+@pytest.mark.parametrize(("workers", "warned"), [(1, 0), (4, 0), (5, 1)])
+def test_more_workers_than_may_scan_at_once_are_warned_of(workers: int, warned: int) -> None:
+    assert len(list(diagnose_share("spamd", ScannerSettings(("inet:127.0.0.1:783",), 4), workers))) == warned
+    assert not list(diagnose_share("spamd", ScannerSettings((), 4), workers))
 
 
 def test_a_spamd_with_our_form_that_sees_the_client_passes() -> None:

@@ -67,7 +67,7 @@ class ScannerSettings:
     endpoints: tuple[str, ...]
     """"unix:/path" or "inet:host:port", in order of preference; none means that there is no such scanner."""
     at_once: int
-    """Messages that all workers together have it scan at once."""
+    """Messages that all workers together have it scan at once; each worker one at least."""
 
 
 @dataclass(frozen=True, slots=True)

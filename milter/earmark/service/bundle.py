@@ -19,6 +19,7 @@ from earmark.service.process import fork
 
 if TYPE_CHECKING:
     from earmark.config import Generation
+    from earmark.config.settings import ServerSettings
 
 _BYTES_AT_MOST = 64 * 1024 * 1024
 
@@ -114,6 +115,11 @@ class Examination:
         )
 
 
+def worker_count(server: "ServerSettings") -> int:
+    """Return how many workers serve: as many as server.toml says, else one for each core that we may use."""
+    return server.workers or len(os.sched_getaffinity(0))
+
+
 def _encoded(files: Mapping[str, bytes]) -> dict[str, str]:
     return {path: data.decode("latin-1") for path, data in files.items()}
 
@@ -171,7 +177,7 @@ def _read_and_compile(sources: Sources) -> dict[str, Any]:
         "socket_mode": server.milter.socket_mode,
         "user": server.user,
         "state": str(server.state),
-        "workers": server.workers or len(os.sched_getaffinity(0)),
+        "workers": worker_count(server),
         "drain": server.drain,
         "history_days": server.history.days,
         "history_megabytes": server.history.megabytes,
