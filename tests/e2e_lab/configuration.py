@@ -5,6 +5,7 @@ the lab's own domains.
 """
 
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import NamedTuple
@@ -13,6 +14,8 @@ from e2e_lab.processes import service_account
 
 ROOT = Path(__file__).parents[2]
 
+ENGINE = os.environ.get("EARMARK_ENGINE", "native")
+"""The milter engine that the lab begins with."""
 MILTER_SOCKET = "milter.sock"
 """A second door for MTAs, in the state directory."""
 OWN_NETWORK = "192.0.2.128/25"
@@ -188,16 +191,18 @@ class Server(NamedTuple):
     more: str = ""
     """Further lines."""
 
-    def write(self, directory: Path, engine: str = "native") -> None:
-        """Write the file. libmilter listens on one socket, and then that is the unix one."""
+    def write(self, directory: Path, engine: str = ENGINE) -> None:
+        """Write the file. libmilter listens on one socket: the lab's Postfix has its port, others the unix one."""
         listen = [f"inet:127.0.0.1:{self.milter}", f"unix:{self.state / MILTER_SOCKET}"]
+        if engine == "libmilter":
+            listen = [listen[ENGINE == "native"]]
         text = SERVER.format(
             user=service_account(),
             state=self.state,
             budget=BUDGET,
             scan_budget=SCAN_BUDGET,
             engine=engine,
-            listen=json.dumps(listen[1:] if engine == "libmilter" else listen),
+            listen=json.dumps(listen),
             resolver=self.resolver,
             own_network=OWN_NETWORK,
             own_relay=OWN_RELAY,

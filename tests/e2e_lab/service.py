@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from e2e_lab.configuration import MILTER_SOCKET, Server, write_configuration
+from e2e_lab.configuration import ENGINE, MILTER_SOCKET, Server, write_configuration
 from e2e_lab.processes import Process, free_port, service_account, wait_until
 
 EARMARK = (sys.executable, "-m", "earmark")
@@ -61,7 +61,8 @@ class Service:
         self.wait_ready()
 
     def wait_ready(self) -> None:
-        wait_until(lambda: self.run("probe", f"unix:{self.socket}").returncode == 0, "earmark answers a probe")
+        door = f"inet:127.0.0.1:{self.port}" if ENGINE == "libmilter" else f"unix:{self.socket}"
+        wait_until(lambda: self.run("probe", door).returncode == 0, "earmark answers a probe")
         wait_until(lambda: self.run("status").returncode == 0, "the first round of canaries is over")
 
     @property
