@@ -231,7 +231,8 @@ def test_an_mta_that_is_not_there_or_goes_before_the_message_changes_nothing(
         closed.bind(("127.0.0.1", 0))
         port = closed.getsockname()[1]
         (configuration / "policies" / "server.toml").write_text(text.replace(str(server.port), str(port)))
-        assert "still held: [Errno 111] Connection refused" in run("release", SPAM, "-c", configuration).stderr
+        refused = run("release", SPAM, "-c", configuration).stderr
+        assert f"still held: 127.0.0.1 port {port}: Connection refused" in refused
     assert states(state)[SPAM, BOB] == "held"
 
 

@@ -269,12 +269,12 @@ def _held(state: Path, message_id: str) -> dict[str, Any]:
 def _write_raw(state: Path, message_id: str) -> None:
     import shutil
 
-    from earmark.stores.quarantine_files import is_id, opened
+    from earmark.stores.quarantine_files import is_id, is_there, opened
 
     if sys.stdout.isatty():
         fail("--raw is for a file or a pipe: what is held may steer a terminal", WRONG_USE)
-    if not is_id(message_id):
-        fail(f"{printable(message_id)}: the quarantine knows of no such message")
+    if not is_id(message_id) or not in_state(state, lambda: is_there(_quarantine(state), message_id)):
+        fail(f"{printable(message_id)}: the quarantine has no such message, or none any more")
 
     def write() -> None:
         with opened(_quarantine(state), message_id) as stored:

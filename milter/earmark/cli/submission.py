@@ -33,7 +33,8 @@ def submit(host: str, port: int, sender: str, recipient: str, message: Iterable[
         _send(smtp, message)
         return _end(smtp)
     except (OSError, smtplib.SMTPException, ValueError) as error:  # SMTPException is an OSError, but need not stay one
-        raise NotTakenError(printable(str(error))) from error
+        reason = getattr(error, "strerror", None)
+        raise NotTakenError(printable(f"{host} port {port}: {reason}" if reason else str(error))) from error
     finally:
         smtp.close()
 
