@@ -98,6 +98,14 @@ def message_key(content: Content) -> str:
     return digest.hexdigest()
 
 
+async def read_reply(reader: asyncio.StreamReader, at_most: int) -> bytes:
+    """Return what a server says until it closes; where that is more than it may say, some of what is over as well."""
+    reply = b""
+    while len(reply) <= at_most and (more := await reader.read(at_most)):
+        reply += more
+    return reply
+
+
 class Upstream:
     """Servers of one service, in the order of preference: the first of them that answers is asked.
 

@@ -11,7 +11,7 @@ from email.utils import format_datetime, parsedate_to_datetime
 from functools import partial
 from typing import Literal, NamedTuple
 
-from earmark.clients.limits import Endpoint, UnansweredError, Upstream, message_key, unreadable
+from earmark.clients.limits import Endpoint, UnansweredError, Upstream, message_key, read_reply, unreadable
 from earmark.content import Content, with_crlf
 from earmark.core.claimed_path import without_path
 from earmark.core.evidence import Fact, Points, Question, Scanner, SpamScan, Status
@@ -133,7 +133,7 @@ class Spamd:
 async def _ping(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     _end_by_reset(writer)
     writer.write(wire.PING)
-    wire.decode_pong(await _reply(reader))
+    wire.decode_pong(await read_reply(reader, wire.REPLY_AT_MOST))
 
 
 async def _talk(
@@ -149,7 +149,7 @@ async def _talk(
     if content.why:  # it was given up meanwhile
         raise unreadable(content)
     writer.write_eof()
-    return wire.decode_report(await _reply(reader))
+    return wire.decode_report(await read_reply(reader, wire.REPLY_AT_MOST))
 
 
 def _end_by_reset(writer: asyncio.StreamWriter) -> None:
@@ -189,14 +189,3 @@ def _date(value: bytes) -> datetime | None:
         return date.replace(tzinfo=date.tzinfo or UTC).astimezone(UTC)
     except (ValueError, OverflowError):
         return None
-
-
-async def _reply(reader: asyncio.StreamReader) -> bytes:
-    """Return what the server says until it closes, or more than it may say."""
-    reply = bytearray()
-    while len(reply) <= wire.REPLY_AT_MOST:
-        more = await reader.read(wire.REPLY_AT_MOST)
-        if not more:
-            break
-        reply += more
-    return bytes(reply)

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 
-from earmark.clients.limits import Endpoint, Upstream
+from earmark.clients.limits import Endpoint, Upstream, read_reply
 from earmark.wire.spamd import PING, REPLY_AT_MOST, Lesson, decode_pong, decode_tell, encode_tell
 
 
@@ -31,10 +31,6 @@ async def _ping(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 
 async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: bytes) -> bytes:
-    """Return all that it answers; a byte more than can be right at most."""
     writer.write(request)
     writer.write_eof()
-    reply = b""
-    while len(reply) <= REPLY_AT_MOST and (more := await reader.read(4096)):
-        reply += more
-    return reply
+    return await read_reply(reader, REPLY_AT_MOST)
