@@ -44,6 +44,8 @@ def missing() -> str:
         return f"not installed: {', '.join(absent)}"
     if os.geteuid():
         return "only root makes networks"
+    if not Path("/proc/sys/net/ipv6").exists():
+        return "this kernel has no IPv6"
     made = subprocess.run(["unshare", *_APART, "true"], capture_output=True, check=False)
     return "" if not made.returncode else f"no network of its own: {made.stderr.decode().strip()}"
 
