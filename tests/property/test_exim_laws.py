@@ -182,7 +182,7 @@ def test_each_recipient_who_meets_something_else_is_told_once(found: list[Outcom
 def test_however_many_recipients_there_are_what_must_be_told_is(count: int, length: int, answered: str) -> None:
     addresses = [b"%d" % number + b"x" * length + b"@example.org" for number in range(count)]
     request = Request(0, b"", tuple(addresses))
-    means = means_of(request, Stamp(prdr=answered == "each"))
+    means = means_of(request, Stamp(prdr=answered == "each"), apart=True)
     assert means.hold
     reply = Reply(550, "5.7.1", "y" * 400)
     action = Action.REJECT if means.answer_each else Action.QUARANTINE

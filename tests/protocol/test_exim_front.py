@@ -10,7 +10,7 @@ from earmark.content import AT_MOST, Content
 from earmark.core.checks.content import ContentKnobs, Scanned
 from earmark.core.checks.greylist import GreylistKnobs
 from earmark.core.checks.rates import Limit, RatesKnobs
-from earmark.core.evidence import Points
+from earmark.core.evidence import Fact, Points, Status
 from earmark.core.record import Judged
 from earmark.wire.exim_message import written_by_exim
 from earmark.wire.rspamc import encode_request
@@ -150,6 +150,28 @@ async def test_a_thousand_recipients_are_judged_in_one_answer() -> None:
         assert len(running.told[0].recipients) == 1000
         assert set(report.recipients) < {f"mark {path.decode()}" for path in recipients[::2]}
         assert report.value("cut") == "marks"
+
+
+async def test_two_recipients_who_look_the_same_to_us_are_never_taken_for_each_other() -> None:
+    alike = b'"' + b"x" * 1000
+    recipients = (alike + b'y"@strict.example', alike + b'z"@mild.example', b"b@strict.example")
+    marking = {"strict.example": lists_only("strict.example", mark_at=400)}
+    world = FakeWorld(dict([zone_fact("7.2.0.192.cop.example", "A", "127.0.0.2")]))
+    async with exim_front(world, domains=marking) as running:
+        report = await running.scan(asked(recipients=recipients, prdr=True))
+    assert report.recipients == ["mark b@strict.example"]
+
+
+async def test_what_is_held_for_one_of_two_who_look_the_same_is_taken_from_neither() -> None:
+    alike = b'"' + b"x" * 1000
+    recipients = (alike + b'y"@holds.example', alike + b'z"@mild.example')
+    world = FakeWorld({VIRUS: Fact(Status.FAIL, ("Eicar",))})
+    holding = lists_only("holds.example", content=SCANNING)
+    async with exim_front(world, domains={"holds.example": holding}) as running:
+        apart = await running.scan(asked(recipients=(b"a@holds.example", b"b@mild.example")))
+        report = await running.scan(asked(recipients=recipients))
+    assert apart.recipients == ["discard a@holds.example"]
+    assert not [line for line in report.recipients if not line.startswith("mark ")]
 
 
 async def test_what_counts_or_waits_is_neither_asked_nor_written_again() -> None:

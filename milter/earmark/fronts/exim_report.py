@@ -44,7 +44,7 @@ class About(NamedTuple):
     fields: Sequence[Header]
     """The header as it came."""
     paths: Mapping[str, bytes]
-    """The recipients as Exim gave them, by their text."""
+    """The recipients as Exim gave them, by their text; b"" for a text that two have, who cannot be told apart."""
     answer_each: bool
     """Exim answers for each recipient after DATA."""
     verdict_id: str
@@ -151,7 +151,8 @@ def marked_lines(verdict: Verdict, recipients: Sequence[Recipient], about: About
     if verdict.action is Action.ACCEPT:
         for one in recipients:
             path = about.paths[one.address.text]
-            if one.outcome.action is Action.MARK and one.address.text not in taken_away and not _CONTROLS.search(path):
+            alone = path and not _CONTROLS.search(path)
+            if one.outcome.action is Action.MARK and alone and one.address.text not in taken_away:
                 yield b"mark " + path
 
 

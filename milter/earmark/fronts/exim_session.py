@@ -19,7 +19,7 @@ from earmark.core.verdict import Outcome, Verdict
 from earmark.engine import Engine, Session
 from earmark.fronts.events import Events, tell_fault
 from earmark.fronts.exim_report import About, encode_verdict
-from earmark.fronts.exim_terms import client_of, means_of, reverse_name_of, user_of
+from earmark.fronts.exim_terms import client_of, means_of, paths_of, reverse_name_of, user_of
 from earmark.fronts.milter_header import HeaderBlock
 from earmark.wire import RemoteError
 from earmark.wire.exim_message import MessageReader
@@ -59,7 +59,7 @@ class EximSession:
         self._header_block = HeaderBlock()
         self._recipients: Iterator[bytes] = iter(())
         self._paths: dict[str, bytes] = {}
-        """The recipients as Exim gave them, by their text."""
+        """The recipients as Exim gave them, by their text; b"" for a text that two have."""
         self._asking = self._looping = False
         self._body: list[bytes] = []
         """What has come of the body while the recipients were decided on."""
@@ -112,7 +112,8 @@ class EximSession:
         """Tell the engine all up to the recipients, and decide on these."""
         engine = self._engine
         session = self._session = engine.session(self.failed, taken=True)
-        session.means = means_of(request, message.stamp)
+        self._paths = paths_of(request)
+        session.means = means_of(request, message.stamp, apart=all(self._paths.values()))
         host = domain_key(decoded(message.stamp.host, 255))
         session.connect(client_of(request), reverse_name_of(request, engine.clock()), host)
         if request.helo:
@@ -135,10 +136,8 @@ class EximSession:
 
         self._looping = True
         for path in self._recipients:
-            recipient = parse_path(path)
-            self._paths[recipient.text] = path
             self._asking = True
-            session.rcpt(recipient, decided)
+            session.rcpt(parse_path(path), decided)
             if self._asking:
                 break
         self._looping = False

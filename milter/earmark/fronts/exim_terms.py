@@ -1,7 +1,7 @@
 """What a request of the content door means to the engine."""
 
 from earmark.core.evidence import Fact
-from earmark.core.mail import Client, parse_address_text
+from earmark.core.mail import Client, parse_address_text, parse_path
 from earmark.core.recipients import JUNK, Means
 from earmark.core.text import decoded
 from earmark.fronts.reverse_name import reverse_fact
@@ -38,16 +38,25 @@ def user_of(request: Request, stamp: Stamp) -> str:
     return decoded(request.user or (stamp.protocol if stamp.protocol in _AUTHENTICATED else b""))
 
 
-def means_of(request: Request, stamp: Stamp) -> Means:
+def paths_of(request: Request) -> dict[str, bytes]:
+    """Return the recipients as Exim gave them, by their text; b"" for a text that two of them have.
+
+    Texts are cut and escaped, so two addresses may have the same: then neither must be taken for the other.
+    """
+    paths: dict[str, bytes] = {}
+    for path in request.recipients:
+        text = parse_path(path).text
+        paths[text] = path if paths.get(text, path) == path else b""
+    return paths
+
+
+def means_of(request: Request, stamp: Stamp, *, apart: bool) -> Means:
     """Return what Exim can do with this message: single recipients are told apart as far as the report has room.
 
-    An address with control characters would not come back as it is, and so would match nobody; nor may two of them look
-    the same to us.
+    An address with control characters would not come back as it is, and so would match nobody. `apart`: no two have the
+    same text.
     """
     told = sum(_LINE + 2 * len(recipient) for recipient in request.recipients)
     plain = all(min(recipient, default=0x20) >= 0x20 and 0x7F not in recipient for recipient in request.recipients)
-    apart = told <= RECIPIENT_LINES_AT_MOST and len({decoded(one) for one in request.recipients}) == len(
-        set(request.recipients)
-    )
-    each = plain and apart
+    each = plain and apart and told <= RECIPIENT_LINES_AT_MOST
     return Means(readdress=each, hold=True, answer_each=each and stamp.prdr)
