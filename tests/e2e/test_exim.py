@@ -78,6 +78,17 @@ def test_one_recipients_policy_refuses_and_the_others_still_get_the_mail(lab: La
     assert_exim_invariants(lab, exim, sent)
 
 
+def test_what_the_sites_own_acl_discards_is_discarded(lab: Lab, exim: Exim) -> None:
+    """Exim lets a nested ACL discard under few verbs only: under others the sender would be put off for ever."""
+    sent = exim.send(PLAIN, "discarded@lab.test", "bob@lab.test")
+    assert codes(sent) == [250, 250]
+    assert sent.final
+    assert sent.final.code == 250
+    assert folders(lab) == [("bob@lab.test", "INBOX")]
+    (judged,) = verdicts(lab, "eom", 1)
+    assert [one["address"] for one in judged["recipients"]] == ["bob@lab.test"]
+
+
 @pytest.mark.parametrize("peer", [LISTED._replace(login="bob"), Peer("192.0.2.200"), Peer("127.0.0.1")])
 def test_who_authenticated_or_is_of_our_own_network_is_exempt(lab: Lab, exim: Exim, peer: Peer) -> None:
     sent = exim.send(HOME + b"X-Spam-Flag: NO\n" + PLAIN, "bob@lab.test", peer=peer)

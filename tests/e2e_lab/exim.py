@@ -56,6 +56,8 @@ SITE_ACLS = """
 acl_check_mail:
   accept
 acl_check_rcpt:
+  discard
+    local_parts = discarded
   require
     message = relay not permitted
     domains = +local_domains
