@@ -92,6 +92,9 @@ class Server:
             case "hang":
                 tell(done="hang")
                 time.sleep(command["seconds"])  # noqa: ASYNC251 - the loop is to hang
+            case "close":
+                self._front.close()
+                tell(done="close")
             case "sync":
                 tell(done="sync")
             case "end":

@@ -126,6 +126,11 @@ class LibmilterScenario:
     def world(self, what: str) -> None:
         self._say(do="world", what=what)
 
+    async def close(self) -> None:
+        """Have the front forget all connections, as a worker does whose time to drain is over."""
+        self.drained = True
+        await self.done("close")
+
     async def hang(self, seconds: float) -> None:
         """Have the process's event loop do nothing for so long."""
         await self.done("hang", seconds=seconds)

@@ -159,3 +159,19 @@ async def test_who_connects_while_a_front_drains_is_left_to_the_other_workers(li
         assert other.side.agreed is None
         await mta.quit()
         await other.vanish()
+
+
+async def test_what_still_comes_when_the_time_to_drain_is_over_is_put_off(libmilter: LibmilterProcess) -> None:
+    async with libmilter([]) as scenario:
+        mta, other = await Mta.open(scenario.path), await Mta.open(scenario.path)
+        await mta.greet(CLEAN)
+        await other.greet(CLEAN)
+        assert await mta.say(Command.MAIL, mail(b"<a@example.net>")) == "continue"
+        assert await mta.say(Command.RCPT, rcpt(b"<b@example.org>")) == "continue"
+        await scenario.close()
+        mta.send(packet(Command.EOH) + packet(Command.EOM))
+        assert text_of(await mta.hear()) == "tempfail"
+        assert await other.say(Command.MAIL, mail(b"<a@example.net>")) == "tempfail"
+        await has_told(scenario.told, 1, "disconnect accept b@example.org=accept")
+        await mta.vanish()
+        await other.vanish()

@@ -66,6 +66,8 @@ class LibmilterFront:
         """The open connections; threads add and discard, which the interpreter does whole."""
         self._accepting = -1
         """The descriptor that libmilter accepts on."""
+        self._closed = False
+        """Nobody is judged any more: what still comes until the process ends is put off."""
         self._empty = asyncio.Event()
         self._local = threading.local()
         """What is here belongs to a connection, not to a thread: see rule 3."""
@@ -113,6 +115,7 @@ class LibmilterFront:
         if self._links:
             self._loop.call_later(_SETTLING, self._look_whether_empty)
         else:
+            self._closed = True
             self._empty.set()
 
     async def drained(self) -> None:
@@ -121,6 +124,7 @@ class LibmilterFront:
 
     def close(self) -> None:
         """Forget all connections, and tell the verdicts of what is broken off. The sockets close with the process."""
+        self._closed = True
         for link in tuple(self._links):
             link.session.close()
         self._links.clear()
@@ -147,6 +151,8 @@ class LibmilterFront:
         """Return the callback with all its exceptions taken as faults of ours."""
 
         def guarded(context: Context, *arguments: Any) -> int:  # noqa: ANN401 - as the callback has them
+            if self._closed:
+                return milter.TEMPFAIL
             try:
                 return callback(context, *arguments)
             except Exception as error:  # noqa: BLE001 - pymilter would answer 451
