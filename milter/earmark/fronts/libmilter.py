@@ -152,7 +152,7 @@ class LibmilterFront:
 
         def guarded(context: Context, *arguments: Any) -> int:  # noqa: ANN401 - as the callback has them
             if self._closed:
-                return milter.TEMPFAIL
+                return milter.TEMPFAIL if otherwise == _CONTINUE else otherwise
             try:
                 return callback(context, *arguments)
             except Exception as error:  # noqa: BLE001 - pymilter would answer 451
