@@ -91,7 +91,9 @@ async def test_five_hundred_connections_that_stop_in_a_packet_are_gone_when_they
             await serves(scenario)
 
 
-async def test_who_comes_while_others_wait_for_a_list_waits_for_them_at_most_once(libmilter: LibmilterProcess) -> None:
+async def test_who_comes_while_others_wait_for_a_list_may_wait_for_them_and_is_answered(
+    libmilter: LibmilterProcess,
+) -> None:
     """libmilter gives a connection to a thread that is taken already; it is answered when some thread is free."""
     budget = 1.0
 
@@ -112,7 +114,7 @@ async def test_who_comes_while_others_wait_for_a_list_waits_for_them_at_most_onc
         for _ in range(2):
             mtas = [await Mta.open(scenario.path) for _ in range(100)]
             waited = await asyncio.gather(*map(session, mtas))
-            assert max(map(max, waited)) < 3 * budget
+            assert max(map(max, waited)) < 6 * budget
 
 
 async def test_the_threads_of_those_who_waited_end(libmilter: LibmilterProcess) -> None:
