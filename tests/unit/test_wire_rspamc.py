@@ -48,6 +48,14 @@ def test_what_exim_sends_is_understood() -> None:
     )
 
 
+def test_a_carriage_return_in_an_address_ends_no_line() -> None:
+    """Exim takes it in a quoted local part: who writes one must not get past unjudged where Exim is told to accept."""
+    said = HEAD.replace(b"a@example.net", b'"x\ry"@example.net').replace(b"B@", b'"\r"@')
+    request = decode_request(said)
+    assert request.sender == b'"x\ry"@example.net'
+    assert request.recipients[0] == b'"\r"@Example.Org'
+
+
 def test_what_exim_leaves_out_is_empty() -> None:
     said = HEAD.partition(b"\r\nHelo")[0].replace(b"From: <a@example.net>", b"From: <>")
     request = decode_request(said)
