@@ -46,13 +46,13 @@ class Addresses:
 
 
 def run_load(
-    socket: Path, first: int, messages: int, *, connections: int = CONNECTIONS, rate: float = 0.0,
+    socket: Path | int, first: int, messages: int, *, connections: int = CONNECTIONS, rate: float = 0.0,
     while_held: Callable[[], None] | None = None, patience: int = 30, signature: str = "",
     message: Path | None = None, core: int = LOAD_CORE,
 ) -> Load:  # fmt: skip
     """Send messages from client addresses `first` and on; in the open loop of `rate` messages a second where given.
 
-    With `while_held` all messages wait, once they have sent MAIL, until that has returned. A session that hears nothing
+    They go to a unix socket, or to a port of 127.0.0.1. With `while_held` all messages wait, once they have sent MAIL, until that has returned. A session that hears nothing
     for `patience` seconds is lost. `signature` is the value of a DKIM-Signature field that each message has; with
     `message`, a file, all are that one (see `bench.mails`).
     """
@@ -61,7 +61,7 @@ def run_load(
     options += ["-s", signature] if signature else []
     options += ["-m", str(message)] if message else []
     options += ["-h"] if while_held else []
-    command = pinned(core, program("miltload"), *options, socket)
+    command = pinned(core, program("miltload"), *options, str(socket))
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as generator:
         assert generator.stdout is not None
         if while_held:

@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from bench import content, policy, rows
+from bench import content, engines, policy, rows
 from bench.lists import lists
 from bench.load import Addresses, run_load
 from bench.machine import SERVER_CORE, pinned
@@ -22,8 +22,8 @@ from bench.servers import write_configuration
 from e2e_lab.processes import wait_until
 
 _PROFILED_MESSAGES = 5000
-_ROWS = rows.ROWS | content.ROWS | policy.ROWS
-_GROUPS = {"content": tuple(content.ROWS), "policy": tuple(policy.ROWS)}
+_ROWS = rows.ROWS | content.ROWS | policy.ROWS | engines.ROWS
+_GROUPS = {"content": tuple(content.ROWS), "policy": tuple(policy.ROWS), "engines": tuple(engines.ROWS)}
 """Names that stand for several rows."""
 _NAMES = f"rows to measure: {', '.join((*_ROWS, *_GROUPS))} (default: all)"
 

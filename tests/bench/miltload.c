@@ -1,4 +1,4 @@
-/* miltload: plays the MTA to a milter on a unix socket, for load.
+/* miltload: plays the MTA to a milter on a unix socket, or on a port of 127.0.0.1, for load.
  *
  * Each message is an SMTP session of its own with a client address of its own. One epoll loop drives all connections and
  * keeps to what the milter negotiated: stages left out, stages not answered, SKIP, macro lists. As Postfix does, it sends
@@ -11,6 +11,8 @@
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -38,7 +40,11 @@ struct connection {
 };
 
 static struct options options;
-static struct sockaddr_un peer = {.sun_family = AF_UNIX};
+static union {
+    struct sockaddr any;
+    struct sockaddr_un local;
+    struct sockaddr_in inet;
+} peer;
 static struct connection *connections;
 static struct figures figures;
 static long begun, ended, on_hold;
@@ -59,12 +65,14 @@ static void watch(struct connection *connection, int operation)
 /* Connect an idle connection for the next message. Returns 0 where the milter's listen queue is full. */
 static int begin(struct connection *connection)
 {
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    int one = 1, fd = socket(peer.any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
         die("socket: %s", strerror(errno));
-    if (connect(fd, (struct sockaddr *)&peer, sizeof peer) < 0 && errno != EINPROGRESS) {
+    if (options.port) /* what waits for an acknowledgement is the milter's doing, then */
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    if (connect(fd, &peer.any, options.port ? sizeof peer.inet : sizeof peer.local) < 0 && errno != EINPROGRESS) {
         if (errno != EAGAIN)
-            die("connect %s: %s", peer.sun_path, strerror(errno));
+            die("connect %s: %s", options.socket, strerror(errno));
         close(fd);
         full = 1;
         return 0;
@@ -354,7 +362,13 @@ int main(int count, char **words)
     read_options(&options, count, words);
     if (options.message)
         message_read(options.message);
-    strcpy(peer.sun_path, options.socket);
+    if (options.port) {
+        peer.inet = (struct sockaddr_in){
+            .sin_family = AF_INET, .sin_port = htons((uint16_t)options.port), .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    } else {
+        peer.local.sun_family = AF_UNIX;
+        strcpy(peer.local.sun_path, options.socket);
+    }
     poller = epoll_create1(EPOLL_CLOEXEC);
     if (!(connections = calloc((size_t)options.connections, sizeof *connections)))
         die("out of memory");

@@ -11,7 +11,7 @@
 
 static const char usage[] = "usage: miltload [-c CONNECTIONS] [-n MESSAGES] [-a FIRST-ADDRESS] [-p HOPS] "
                             "[-r MESSAGES-A-SECOND] [-t SECONDS-TO-AN-ANSWER] [-s DKIM-SIGNATURE | -m MESSAGE-FILE] [-h] "
-                            "SOCKET";
+                            "SOCKET-OR-PORT";
 
 void die(const char *format, ...)
 {
@@ -45,6 +45,7 @@ void read_options(struct options *options, int count, char **words)
     if (options->hold)
         options->connections = options->messages;
     options->socket = words[optind];
+    options->port = strspn(options->socket, "0123456789") == strlen(options->socket) ? atoi(options->socket) : 0;
     if (strlen(options->socket) >= sizeof((struct sockaddr_un *)0)->sun_path)
         die("the socket's path is too long");
 }

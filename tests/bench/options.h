@@ -8,7 +8,7 @@ struct options {
     long connections, messages;
     uint32_t first, hops;
     double rate, timeout;
-    int hold;
+    int hold, port; /* port: of a milter on 127.0.0.1; 0 where `socket` is the path of one */
 };
 
 /* Say what is wrong, and exit with 2. */

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from bench.lists import NAME_ZONE, RECEIVED_ZONES, ZONES
 from bench.machine import SERVER_CORE, pinned, settle
 from bench.programs import program
-from e2e_lab.processes import Process, service_account, wait_until
+from e2e_lab.processes import Process, accepts, free_port, service_account, wait_until
 
 _ROOT = Path(__file__).parents[2]
 _RSPAMD_PLUGINS = Path("/usr/share/rspamd/plugins")
@@ -24,9 +24,10 @@ _SERVER = """\
 schema = 1
 user = "{user}"
 state = "{state}"
-workers = 1
+workers = {workers}
 [milter]
-listen = ["unix:{socket}"]
+engine = "{engine}"
+listen = ["{listen}"]
 socket_mode = 0o666
 [dns]
 resolvers = ["127.0.0.1:{dns}"]
@@ -113,7 +114,8 @@ class Server(NamedTuple):
     """A milter that runs: where it listens, and the process at the top of its tree."""
 
     name: str
-    socket: Path
+    socket: Path | int
+    """A unix socket, or a port of 127.0.0.1."""
     pid: int
     log: Path
 
@@ -127,7 +129,7 @@ def _symbol(zone: str) -> str:
 
 def write_configuration(
     top: Path,
-    socket: Path,
+    socket: Path | int,
     dns: int,
     *,
     zones: Sequence[str] = ZONES,
@@ -135,6 +137,8 @@ def write_configuration(
     checks: Collection[str] | None = None,
     scanners: Mapping[str, Path] | None = None,
     policy: int = 0,
+    engine: str = "native",
+    workers: int = 1,
 ) -> Path:
     """Write a configuration directory: the shipped policy, with these lists in place of those that it asks.
 
@@ -149,7 +153,10 @@ def write_configuration(
         "".join(_ZONE.format(zone=zone, symbol=_symbol(zone)) for zone in ZONES)
         + _NAMES.format(zone=NAME_ZONE, symbol=_symbol(NAME_ZONE))
     )
-    server = _SERVER.format(user=service_account(), state=top / "state", socket=socket, dns=dns)
+    listen = f"inet:127.0.0.1:{socket}" if isinstance(socket, int) else f"unix:{socket}"
+    server = _SERVER.format(
+        user=service_account(), state=top / "state", listen=listen, dns=dns, engine=engine, workers=workers
+    )
     server += "".join(_SCANNER.format(name=name, socket=path) for name, path in (scanners or {}).items())
     server += _POLICY.format(port=policy) if policy else ""
     (directory / "policies" / "server.toml").write_text(server)
@@ -180,12 +187,16 @@ def _switched_off(line: str) -> str:
     return line
 
 
+def _listens(socket: Path | int) -> bool:
+    return accepts(socket) if isinstance(socket, int) else socket.is_socket()
+
+
 @contextmanager
-def served(name: str, command: Sequence[str | Path], socket: Path, log: Path) -> Iterator[Server]:
+def served(name: str, command: Sequence[str | Path], socket: Path | int, log: Path) -> Iterator[Server]:
     """Run a milter on the server's core, from when it listens and rests."""
     process = Process(pinned(SERVER_CORE, *command), log)
     try:
-        wait_until(lambda: not process.running or socket.is_socket(), f"{name} listens", _START_WITHIN)
+        wait_until(lambda: not process.running or _listens(socket), f"{name} listens", _START_WITHIN)
         if not process.running:
             raise SystemExit(f"{name} does not start:\n{log.read_text()[-2000:]}")
         settle(process.pid)
@@ -213,13 +224,17 @@ def earmark(
     checks: Collection[str] | None = LISTS_AND_ENVELOPE,
     scanners: Mapping[str, Path] | None = None,
     policy: int = 0,
+    engine: str = "native",
+    workers: int = 1,
+    tcp: bool = False,
 ) -> Iterator[Server]:
-    """`earmark serve` with one worker, its log in a file, its history on; with all checks where `checks` is None."""
+    """`earmark serve`, its log in a file, its history on; with all checks where `checks` is None."""
     with private_directory() as top:
-        socket = top / "socket"
+        socket = free_port() if tcp else top / "socket"
         directory = write_configuration(
-            top, socket, dns, zones=zones, received=received, checks=checks, scanners=scanners, policy=policy
-        )
+            top, socket, dns, zones=zones, received=received, checks=checks, scanners=scanners, policy=policy,
+            engine=engine, workers=workers,
+        )  # fmt: skip
         options: list[str | Path] = ["-c", directory, "--state", top / "state"]
         command = [sys.executable, "-m", "earmark", "serve", *options]
         with served(name, command, socket, top / "log") as server:
@@ -244,9 +259,10 @@ def rspamd(dns: int) -> Iterator[Server]:
 
 
 @contextmanager
-def libmilter() -> Iterator[Server]:
+def libmilter(*, tcp: bool = False) -> Iterator[Server]:
     """The no-op on C libmilter."""
     with private_directory() as top:
-        socket = top / "socket"
-        with served("libmilter", [program("noop_c"), str(socket)], socket, top / "log") as server:
+        socket = free_port() if tcp else top / "socket"
+        place = f"inet:{socket}@127.0.0.1" if tcp else str(socket)
+        with served("libmilter", [program("noop_c"), place], socket, top / "log") as server:
             yield server
