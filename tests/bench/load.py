@@ -52,9 +52,9 @@ def run_load(
 ) -> Load:  # fmt: skip
     """Send messages from client addresses `first` and on; in the open loop of `rate` messages a second where given.
 
-    They go to a unix socket, or to a port of 127.0.0.1. With `while_held` all messages wait, once they have sent MAIL, until that has returned. A session that hears nothing
-    for `patience` seconds is lost. `signature` is the value of a DKIM-Signature field that each message has; with
-    `message`, a file, all are that one (see `bench.mails`).
+    They go to a unix socket, or to a port of 127.0.0.1. With `while_held` all messages wait, once they have sent MAIL,
+    until that has returned. A session that hears nothing for `patience` seconds is lost. `signature` is the value of a
+    DKIM-Signature field that each message has; with `message`, a file, all are that one (see `bench.mails`).
     """
     options = ["-c", str(connections), "-n", str(messages), "-a", str(first), "-t", str(patience)]
     options += ["-r", f"{rate:.3f}"] if rate else []
