@@ -11,7 +11,11 @@ from bench.rows import Row
 
 _PAGE = Path(__file__).parents[2] / "docs" / "performance.md"
 _BEGIN, _END = "<!-- figures: written by the bench -->", "<!-- end of figures -->"
-_BEGIN_CONTENT = "<!-- figures on content: written by the bench -->"
+_TABLES = {
+    "content-": "<!-- figures on content: written by the bench -->",
+    "engine": "<!-- figures on engines: written by the bench -->",
+}
+"""Where the rows go whose names begin so; all others go to the first table."""
 
 
 def line(row: Row) -> str:
@@ -34,8 +38,9 @@ def as_json(rows: Iterable[Row]) -> str:
 def write_page(rows: Sequence[Row], command: str) -> None:
     """Put the figures between the marks of docs/performance.md. A table of which no row was measured stays."""
     text = _PAGE.read_text()
-    content = [row for row in rows if row.name.startswith("content-")]
-    for begin, chosen in ((_BEGIN, [row for row in rows if row not in content]), (_BEGIN_CONTENT, content)):
+    apart = {begin: [row for row in rows if row.name.startswith(word)] for word, begin in _TABLES.items()}
+    others = [row for row in rows if not row.name.startswith(tuple(_TABLES))]
+    for begin, chosen in ((_BEGIN, others), *apart.items()):
         if chosen:
             head, _, rest = text.partition(begin)
             _, _, tail = rest.partition(_END)

@@ -1,5 +1,7 @@
 """`earmark config`: check, show, init."""
 
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -37,6 +39,20 @@ def test_what_init_writes_is_ok(directory: Path) -> None:
     counts = f"1 policy, 0 domains, {len(generation.zones)} lists, {len(generation.tests)} tests"
     assert checked.stdout == f"ok: {counts}, generation {generation.id[:12]}\n"
     assert generation.id == load(shipped()).id
+
+
+def test_libmilter_without_pymilter_is_one_line_that_says_what_to_install(directory: Path, tmp_path: Path) -> None:
+    server = directory / "policies/server.toml"
+    server.write_text(server.read_text().replace('# engine = "native"', 'engine = "libmilter"'))
+    (tmp_path / "milter.py").write_text('raise ImportError("not built")')
+    command = [sys.executable, "-m", "earmark", "config", "check", "-c", directory]
+    checked = subprocess.run(
+        command, env={"PYTHONPATH": str(tmp_path)}, capture_output=True, text=True, check=False, cwd="/"
+    )
+    assert checked.returncode == 1
+    (line,) = checked.stderr.splitlines()
+    assert line.startswith("policies/server.toml:")
+    assert "milter.engine: pymilter is not here (not built): install gcc, libmilter-dev and python3-dev" in line
 
 
 def test_init_overwrites_nothing(directory: Path) -> None:
