@@ -139,7 +139,9 @@ def test_addresses_reach_earmark_as_the_client_wrote_them(lab: Lab, exim: Exim) 
 
 def test_a_suspicious_client_is_told_to_come_back_and_let_in_when_it_does(lab: Lab, exim: Exim) -> None:
     odd = Peer("192.0.2.13", name="", helo="192.0.2.13")
-    attempts = send_until_settled(lambda left: exim.send(PLAIN, *left, peer=odd), ["exim@grey.test"])
+    attempts = send_until_settled(
+        lambda left: exim.send(PLAIN, *left, peer=odd, sender="a@exim.sender.test"), ["exim@grey.test"]
+    )
     reply = attempts[0].recipients["exim@grey.test"]
     assert reply.code == 451
     assert reply.said.startswith("4.7.1 greylisted, not seen before: come back in 2 seconds (id ")

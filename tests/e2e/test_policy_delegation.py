@@ -90,14 +90,14 @@ def test_each_recipient_meets_what_it_would_meet_with_the_milter(lab: Lab, peer:
 
 
 def test_a_suspicious_client_is_told_to_come_back_and_let_in_when_it_does(lab: Lab) -> None:
-    sent = [send(lab, "del@grey.test", peer=ODD)]
+    sent = [send(lab, "del@grey.test", peer=ODD, sender="a@delegated.sender.test")]
     reply = sent[0].recipients["del@grey.test"]
     assert reply.code == 451
     greylisted = "Recipient address rejected: greylisted, not seen before: come back in 2 seconds (id "
     assert reply.text.startswith(f"4.7.1 <del@grey.test>: {greylisted}")
 
     def accepted() -> bool:
-        sent.append(send(lab, "del@grey.test", peer=ODD))
+        sent.append(send(lab, "del@grey.test", peer=ODD, sender="a@delegated.sender.test"))
         return bool(sent[-1].queue_id)
 
     wait_until(accepted, "the client is let in")

@@ -97,7 +97,9 @@ def test_one_recipients_policy_refuses_and_the_others_still_get_the_mail(lab: La
 
 def test_who_is_told_to_come_back_is_let_in_when_he_does(lab: Lab, sendmail: Sendmail, engine: str) -> None:
     recipient, peer = f"{engine}@grey.test", Peer(UNKNOWN[engine])
-    sent = send_until_settled(lambda left: sendmail.send(PLAIN, *left, peer=peer), [recipient])
+    sent = send_until_settled(
+        lambda left: sendmail.send(PLAIN, *left, peer=peer, sender="a@sendmail.sender.test"), [recipient]
+    )
     reply = sent[0].recipients[recipient]
     assert reply.code == 451
     assert "greylisted, not seen before" in reply.text

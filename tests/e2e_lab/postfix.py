@@ -56,6 +56,8 @@ recipient_delimiter = +
 minimal_backoff_time = 1s
 maximal_backoff_time = 2s
 queue_run_delay = 1s
+# else an smtpd that has nothing to do keeps its connection to the policy door, and earmark its descriptor
+max_idle = 5s
 """
 
 # The second smtpd has no milter: what it delivers shows what Postfix and Dovecot by themselves make of a message. The

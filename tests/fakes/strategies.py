@@ -197,7 +197,9 @@ SCORES = [3_10, 8_00, 12_40, 60_00, 0, 5_00, 7_95, 1_000_00, -100_00]
 def scanned(question: VirusScan | SpamScan | Scanner | Release, client: str) -> st.SearchStrategy[Fact]:
     match question:
         case VirusScan():
-            return st.sampled_from([Fact(Status.NONE), *(Fact(Status.FAIL, (name,)) for name in VIRUSES), *UNSCANNED])
+            return st.sampled_from(
+                [Fact(Status.NONE), *2 * [Fact(Status.FAIL, (name,)) for name in VIRUSES], *UNSCANNED]
+            )
         case SpamScan():
             found = [
                 SpamScore(Points(score), last_external, (("A_RULE", "1.000"),))
@@ -207,7 +209,7 @@ def scanned(question: VirusScan | SpamScan | Scanner | Release, client: str) -> 
             return st.sampled_from([*(Fact(Status.PASS, spam_score_data(score)) for score in found), *3 * UNSCANNED])
         case Scanner():
             down = [Fact(Status.FAIL, (fact.data[-1],)) for fact in UNSCANNED[1:]]
-            return st.sampled_from([Fact(Status.PASS), *down])
+            return st.sampled_from([*3 * [Fact(Status.PASS)], *down])
         case Release():
             return st.sampled_from([Fact(Status.NONE), Fact(Status.PASS)])
 
@@ -282,7 +284,7 @@ def content_knobs() -> st.SearchStrategy[ContentKnobs]:
         quarantine=st.sampled_from(HeldBy),
         mixed_refusals=st.sampled_from(MixedRefusals),
         mixed_marks=st.sampled_from(MixedMarks),
-        mixed_recipients=st.sampled_from(MixedRecipients),
+        mixed_recipients=st.sampled_from([*3 * [MixedRecipients.TOGETHER], MixedRecipients.SEPARATE]),
     )
 
 

@@ -1,7 +1,7 @@
 """What a verdict writes into the message: SpamAssassin's header fields, our trace field, the subject tag.
 
 Fields of our names that come from outside are removed from the last to the first: removal by index from the first would
-let the next one slip into the removed one's place (CVE-2022-48521 is that mistake). That is how Postfix counts. Sendmail
+let the next one slip into the removed one's place (CVE-2022-48521 is that mistake). Postfix counts so. Sendmail
 goes on counting what was removed, and counts what was inserted too: so all removals come before any insertion.
 """
 
