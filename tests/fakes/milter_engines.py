@@ -179,7 +179,13 @@ class LibmilterProcess:
         """Serve with the libmilter engine."""
         self._scenario = scenario = LibmilterScenario(self.path, self._say)
         await scenario.done("begin", steps=words)
-        yield scenario
+        try:
+            yield scenario
+        except BaseException:
+            self._process.kill()  # the next scenario is not to inherit what this one left
+            self._clear_away()
+            self._start()
+            raise
         await scenario.done("end", refusals=scenario.refusals)
         if scenario.drained:  # for good
             self.stop()
@@ -191,9 +197,14 @@ class LibmilterProcess:
         assert self._process.stdin
         self._process.stdin.close()
         assert self._process.wait(10) == 0
+        self._clear_away()
+
+    def _clear_away(self) -> None:
+        self._process.wait(10)
         self._listening.join()
-        assert self._process.stdout
-        self._process.stdout.close()
+        for stream in (self._process.stdin, self._process.stdout):
+            assert stream
+            stream.close()
         self._directory.cleanup()
 
 

@@ -45,7 +45,7 @@ def test_libmilter_without_pymilter_is_one_line_that_says_what_to_install(direct
     server = directory / "policies/server.toml"
     server.write_text(server.read_text().replace('# engine = "native"', 'engine = "libmilter"'))
     (tmp_path / "milter.py").write_text('raise ImportError("not built")')
-    command = [sys.executable, "-m", "earmark", "config", "check", "-c", directory]
+    command = [sys.executable, "-m", "earmark", "config", "check", "-c", str(directory)]
     checked = subprocess.run(
         command, env={"PYTHONPATH": str(tmp_path)}, capture_output=True, text=True, check=False, cwd="/"
     )
