@@ -1,6 +1,7 @@
 """Real clamd and real spamd as earmark sees them: behind proxies that fail when a test says so."""
 
 import json
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -12,6 +13,7 @@ from e2e_lab.faults import Fault, FaultProxy
 from e2e_lab.processes import wait_until
 from e2e_lab.service import Service
 from e2e_lab.spamd import Spamd
+from earmark.service.crew import HEARTBEAT
 
 RECOVERS_WITHIN = 5.0
 CHILDREN = 2
@@ -78,7 +80,22 @@ class Scanners:
         finally:
             for proxy in self.proxies:
                 proxy.fault = Fault()
-            wait_until(lambda: not failing(service), "earmark has found the scanners again", within=RECOVERS_WITHIN)
+            _wait_found_again(service)
+
+
+def _wait_found_again(service: Service) -> None:
+    """Return when no worker has told for longer than a heartbeat that a scanner is down: status knows no sooner."""
+    last_failing = time.monotonic()
+
+    def steady() -> bool:
+        nonlocal last_failing
+        now = time.monotonic()
+        if failing(service):
+            last_failing = now
+        return now - last_failing > 1.5 * HEARTBEAT
+
+    within = RECOVERS_WITHIN + 1.5 * HEARTBEAT
+    wait_until(steady, "earmark has found the scanners again", within=within)
 
 
 def status(service: Service) -> dict[str, dict[str, Any]]:
