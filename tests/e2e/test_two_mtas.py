@@ -257,30 +257,6 @@ def test_scanners_that_fail_mean_the_same(lab: Lab, exim: Exim, fault: Fault, do
     assert postfix.copies or postfix.sent.put_off
 
 
-def test_dns_that_is_dead_means_the_same(lab: Lab, exim: Exim) -> None:
-    """Both MTAs are sent their messages while no name can be looked up, by a listed client whom no cache knows."""
-    listed, recipients = Peer("203.0.113.190"), ["bob@lab.test", "bob@marks.test"]
-    began = time.time() - 1
-    lab.lists.hang()
-    try:
-        sent = [lab.send(mail(b"tea"), *recipients, peer=listed), exim.send(mail(b"tea"), *recipients, peer=listed)]
-    finally:
-        lab.lists.go_on()
-    assert [replies(one) for one in sent] == [
-        [(*recipients[:1], 250, ""), (*recipients[1:], 250, ""), ("", 250, "")]
-    ] * 2
-    records, copies = _records(lab, began, sent), lab.deliveries()
-    postfix, other = (_played(one, records, copies) for one in sent)
-    assert judged(other) == judged(postfix)
-    assert any("bl.lab.test" in unknown for one in judged(other)["taken"] for unknown in one["unknown"])
-    assert delivered(other) == delivered(postfix)
-    wait_until(
-        lambda: lab.send(mail(b"tea"), "bob@lab.test", peer=listed).recipients["bob@lab.test"].code == 550,
-        "the list is believed again",
-        within=40,
-    )
-
-
 def test_there_are_sixty_dialogues_and_every_action_is_among_them(played: dict[str, tuple[Played, Played]]) -> None:
     assert len(DIALOGUES) >= 60
     told = [one for postfix, _ in played.values() for one in (*judged(postfix)["taken"], *judged(postfix)["refused"])]
