@@ -85,8 +85,10 @@ class Server:
                 tell(done="begin")
             case "world" if command["what"] == "answers":
                 self._world.release()
+                tell(done="world")
             case "world":
                 self._world.cannot_keep = "no space"
+                tell(done="world")
             case "front":
                 self._front.drain()
             case "hang":

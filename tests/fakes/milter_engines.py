@@ -45,7 +45,7 @@ class Scenario(Protocol):
     async def asked(self) -> Sequence[str]:
         """Return the questions that the world has been asked."""
 
-    def world(self, what: str) -> None:
+    async def world(self, what: str) -> None:
         """Let the world answer what it holds back ("answers"), or take nothing any more ("has no space")."""
 
     def drain(self) -> None:
@@ -71,7 +71,7 @@ class _Native:
     async def asked(self) -> Sequence[str]:
         return self._running.world.asked
 
-    def world(self, what: str) -> None:
+    async def world(self, what: str) -> None:
         if what == "answers":
             self._running.world.release()
         else:
@@ -114,17 +114,17 @@ class LibmilterScenario:
                 self.wrong = line.get("wrong", "")
                 heard.append(line[key])
 
-    async def done(self, what: str, **more: Any) -> None:
+    async def done(self, order: str, **more: Any) -> None:
         self._done.clear()
-        self._say(do=what, **more)
-        await until(lambda: what in self._done, 30)
+        self._say(do=order, **more)
+        await until(lambda: order in self._done, 30)
 
     async def asked(self) -> Sequence[str]:
         await self.done("sync")
         return self._asked
 
-    def world(self, what: str) -> None:
-        self._say(do="world", what=what)
+    async def world(self, what: str) -> None:
+        await self.done("world", what=what)
 
     async def close(self) -> None:
         """Have the front forget all connections, as a worker does whose time to drain is over."""

@@ -160,7 +160,7 @@ class Dialogue:
 
     async def _world(self, rest: str) -> None:
         assert rest in {"answers", "has no space"}
-        self.scenario.world(rest)
+        await self.scenario.world(rest)
 
     async def _front(self, rest: str) -> None:
         if rest == "drains":

@@ -61,7 +61,7 @@ async def test_an_mta_that_vanishes_while_a_list_is_asked_is_forgotten(serve: Se
             for _ in range(3):
                 await mta.hear()
             await mta.vanish()
-        scenario.world("answers")
+        await scenario.world("answers")
         await accepts(scenario)
 
 
@@ -155,7 +155,7 @@ async def test_a_thousand_sessions_that_wait_for_a_list_are_all_answered(serve: 
             for mta in mtas:
                 assert len([await mta.hear() for _ in range(3)]) == 3
             await accepts(scenario)
-            scenario.world("answers")
+            await scenario.world("answers")
             for mta in mtas:
                 assert await mta.hear() == ("continue",)
             for mta in mtas:
