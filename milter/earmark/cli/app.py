@@ -4,6 +4,7 @@ import typer
 
 from earmark.cli import (
     access,
+    cluster,
     compare,
     config,
     demo,
@@ -42,6 +43,7 @@ for family in (
     lists,
     probe,
     doctor,
+    cluster,
     demo,
 ):
     family.register(app)

@@ -328,7 +328,7 @@ def _problem(read: Document, shape: type[Table], at: document.Path, found: Error
             reason = "missing" + _missing_hint(path)
         case "value_error":
             reason = str(context["error"])
-        case "literal_error" if words := re.findall(r"'(\w+)'", context["expected"]):
+        case "literal_error" if words := re.findall(r"'([^']+)'", context["expected"]):
             reason = values.none_of(words, found["input"])
         case kind:
             reason = _REASONS.get(kind, found["msg"]).format(given=quoted(found["input"]), **context)

@@ -1,0 +1,9 @@
+"""`earmark cluster`: from one inventory to checked files for the hosts of a highly available guest."""
+
+import typer
+
+
+def register(app: typer.Typer) -> None:
+    """Add the family."""
+    family = typer.Typer(help="Render, lint, check and simulate the files of a cluster.", no_args_is_help=True)
+    app.add_typer(family, name="cluster")

@@ -1,0 +1,48 @@
+from pathlib import Path
+
+import pytest
+
+from earmark.cluster.inventory import load_inventory, read_inventory
+from earmark.config import ConfigError
+
+EXAMPLE = Path(__file__).resolve().parents[3] / "deploy" / "cluster" / "inventory.example.toml"
+
+
+def wrong(text: str) -> list[str]:
+    with pytest.raises(ConfigError) as raised:
+        read_inventory("inventory.toml", text.encode())
+    return raised.value.lines
+
+
+def test_the_example_is_read() -> None:
+    inventory, document = load_inventory(EXAMPLE)
+    assert [host.name for host in inventory.hosts] == ["hosta", "hostb"]
+    assert [device.agent for device in inventory.host("hostb").fencing] == ["fence_ipmilan", "fence_apc_snmp"]
+    assert inventory.peer("hosta").name == "hostb"
+    assert inventory.guest
+    assert inventory.guest.memory == 4096
+    assert document.position(("guest", "memory"))[0] > document.position(("guest",))[0]
+
+
+@pytest.mark.parametrize(
+    ("good", "bad", "said"),
+    [
+        ('mac = "52:54:00:c0:02:25"', 'mac = "52-54"', 'guest.mac: "52-54" is not an address such as'),
+        ('name = "hosta"', 'name = "Host A"', 'hosts[0].name: "Host A" is not a name'),
+        ('drbd = "8.4"', 'drbd = "7"', 'storage.drbd: must be one of 8.4, 9, not "7"'),
+        ("vcpu = 2", "vcpus = 2", "guest.vcpus: unknown setting"),
+        ('agent = "fence_apc_snmp"', 'agent = "sh"', 'agent: "sh" is not a fence agent'),
+        ('gateway = "192.0.2.1"', "gateway = 192", "gateway: 192 is not an IPv4 address in quotes"),
+    ],
+)
+def test_what_is_wrong_is_said_with_its_place(good: str, bad: str, said: str) -> None:
+    text = EXAMPLE.read_text()
+    assert good in text
+    lines = wrong(text.replace(good, bad, 1))
+    assert any(said in line for line in lines), lines
+    assert all(line.startswith("inventory.toml:") for line in lines)
+
+
+def test_a_file_that_is_not_there_is_a_problem_of_the_file() -> None:
+    with pytest.raises(ConfigError, match="cannot be read: No such file"):
+        load_inventory(Path("/nonexistent/inventory.toml"))
