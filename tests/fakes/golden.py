@@ -1,6 +1,7 @@
 """The golden cases (tests/golden/README.md): where they are, and the policies and the world that each one states."""
 
-from collections.abc import Callable
+import tomllib
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from earmark.core.evidence import (
 from earmark.core.policy import PolicySet
 from earmark.core.record import Judged
 from earmark.core.spam_score import SpamScore, spam_score_data
+from earmark.core.verdict import AddRecipient, ChangeHeader, Edit, Hold, InsertHeader, RemoveHeader, RemoveRecipient
 from earmark.engine import Engine
 from fakes.world import Holding
 
@@ -62,7 +64,7 @@ class World(Holding):
         else:
             deliver(question, _fact(words, of_scanner=isinstance(question, VirusScan | SpamScan)))
 
-    def let_go(self) -> None:
+    def release(self) -> None:
         for question, fact, deliver in self._late:
             deliver(question, fact)
 
@@ -99,8 +101,68 @@ def _ordinary(question: Question, client: str) -> Fact:
             return Fact(Status.NONE, (), 60)
 
 
-def engine_of(case: dict[str, Any], world: World, told: list[Judged], at: float) -> Engine:
+def read(path: Path) -> dict[str, Any]:
+    return tomllib.loads(path.read_text())
+
+
+def case_of(words: list[tuple[str, str]]) -> dict[str, Any] | None:
+    """Return the golden case that the word `golden NAME` makes a scenario of; None where it has words of its own."""
+    name = dict(words).get("golden")
+    return read(next(path for path in CASES if path.stem == name)) if name else None
+
+
+def engine_of(case: dict[str, Any], world: World, tell: Callable[[Judged], None], at: float) -> Engine:
     """Return the engine under the case's policies, at its time of day or, where it states none, at `at`."""
     policies = _policies(tuple(sorted(case.get("files", {}).items())))
     now = case.get("at", at)
-    return Engine(policies, world, "GEN", told.append, budget=0.01, clock=lambda: now, new_id=lambda: "0123456789AB")
+    return Engine(policies, world, "GEN", tell, budget=0.01, clock=lambda: now, new_id=lambda: "0123456789AB")
+
+
+def told_lines(judged: Judged, world: World) -> list[str]:
+    """Return what a case's `.expected` says of it."""
+    return [*_decided(judged), *_held(world)]
+
+
+def golden_text(judged: Judged, world: World) -> str:
+    """Return the text of a `.expected`, and which facts of the case nobody has asked for."""
+    never = (f"nobody asked: {question}" for question in sorted(world.never_asked()))
+    return "".join(f"{line}\n" for line in (*told_lines(judged, world), *never))
+
+
+def _decided(judged: Judged) -> Iterator[str]:
+    if judged.txn.envelope.exempt or judged.txn.envelope.relay:
+        yield judged.txn.envelope.exempt or judged.txn.envelope.relay
+    for address, policy, outcome in judged.recipients:
+        held_back = f" (would {outcome.would.word})" if outcome.would is not outcome.action else ""
+        scores = f"refuse {outcome.refuse_score / 100:.2f} of {policy.refuse_at / 100:.2f}"
+        scores += f", mark {outcome.mark_score / 100:.2f} of {policy.mark_at / 100:.2f}"
+        yield f"{address.text}: {outcome.action.word}{held_back}; {scores}"
+        for found in outcome.findings:
+            yield f"    {found.name} {found.score / 100:.2f} {found.origin}{' late' if found.late else ''}: {found.why}"
+        yield from (f"    unknown: {question_text(question)}" for question in outcome.unknown)
+        if outcome.reply:
+            yield f"    {outcome.reply}"
+    yield f"message: {judged.verdict.action.word}"
+    yield from (f"    {_edit_text(edit)}" for edit in judged.verdict.edits)
+
+
+def _held(world: World) -> Iterator[str]:
+    for held, _ in world.kept:
+        for recipient in held.recipients:
+            infected = ", infected" if recipient.infected else ""
+            yield f"held for {recipient.address} (would {recipient.would}{infected}), {recipient.days} days"
+            yield from (f"    {why}" for why in recipient.why)
+
+
+def _edit_text(edit: Edit) -> str:
+    match edit:
+        case RemoveHeader():
+            return f"remove {edit.name} number {edit.nth}"
+        case InsertHeader():
+            return f"insert {edit.name}: {edit.value}".replace("\n", "\\n")
+        case ChangeHeader():
+            return f"change {edit.name} number {edit.nth}: {edit.value}".replace("\n", "\\n")
+        case AddRecipient() | RemoveRecipient():
+            return f"{edit.kind} {edit.address}"
+        case Hold():
+            return f"hold: {edit.why}"

@@ -23,6 +23,7 @@ from earmark.core.record import Judged
 from earmark.engine import Engine
 from earmark.fronts.libmilter import LibmilterFront
 from fakes.dialogues import facts_of, options_of, policies_of, verdict_line
+from fakes.golden import World, case_of, engine_of, golden_text
 from fakes.invariants import Before
 from fakes.milter_front import GENERATION, OWN_SITE, EventList, lists_only
 from fakes.waiting import until
@@ -57,15 +58,31 @@ class Server:
     def __init__(self, path: str) -> None:
         self._path = path
         self._ended = asyncio.Event()
+        self._world: World | TellingWorld
         self._front = LibmilterFront(self._engine([]), EventList(), self._ended.set)
 
     def _engine(self, steps: list[tuple[str, str]]) -> Engine:
+        self._judged: list[Judged] = []
+        case = case_of(steps)
+        return self._engine_of_words(steps) if case is None else self._golden_engine(case)
+
+    def _golden_engine(self, case: dict[str, Any]) -> Engine:
+        world = self._world = World(case)
+
+        def told(judged: Judged) -> None:
+            self._judged.append(judged)
+            tell(told=golden_text(judged, world))
+
+        engine = engine_of(case, world, told, time.time())
+        self._budget = engine.budget
+        return engine
+
+    def _engine_of_words(self, steps: list[tuple[str, str]]) -> Engine:
         options, policies = options_of(steps), policies_of(steps)
         verifying = AuthenticationKnobs(verify=options.get("reads_body") == "yes")
         default = policies.pop("default", None) or lists_only(authentication=verifying)
         self._budget = float(options.get("budget", 5))
         self._world = TellingWorld(facts_of(steps))
-        self._judged: list[Judged] = []
         ids = (f"ID{number:010d}" for number in range(10**10))
         return Engine(
             PolicySet(default, policies, OWN_SITE), self._world, GENERATION, self._tell, budget=self._budget,

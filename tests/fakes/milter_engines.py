@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from importlib.util import find_spec
@@ -14,6 +15,7 @@ from typing import Any, Protocol
 from earmark.core.checks.authentication import AuthenticationKnobs
 from earmark.core.record import Judged
 from fakes.dialogues import facts_of, options_of, policies_of
+from fakes.golden import World, case_of, engine_of, golden_text
 from fakes.milter_front import RunningFront, lists_only, milter_front
 from fakes.waiting import until
 from fakes.world import FakeWorld
@@ -62,7 +64,7 @@ class _Native:
         self._running = running
         self.refusals = running.refusals
         self.path = running.path
-        self.told = running.told
+        self.told: Sequence[Judged | str] = running.told
 
     @property
     def logged(self) -> Sequence[str]:
@@ -81,9 +83,33 @@ class _Native:
         self._running.front.drain()
 
 
+class _NativeCase(_Native):
+    """A golden case; its verdict is told as its `.expected` does."""
+
+    def __init__(self, running: RunningFront, case: dict[str, Any]) -> None:
+        super().__init__(running)
+        self._world = World(case)
+        self._texts = list[str]()
+        self.told = self._texts
+        running.front.shared.engine = engine_of(case, self._world, self._tell, time.time())
+
+    def _tell(self, judged: Judged) -> None:
+        self._running.told.append(judged)
+        self._texts.append(golden_text(judged, self._world))
+
+    async def world(self, what: str) -> None:
+        assert what == "answers"
+        self._world.release()
+
+
 @asynccontextmanager
 async def native(words: Words) -> AsyncIterator[Scenario]:
     """Serve with the native engine, in this process."""
+    case = case_of(words)
+    if case is not None:
+        async with milter_front() as running:
+            yield _NativeCase(running, case)
+        return
     options, policies = options_of(words), policies_of(words)
     verifying = AuthenticationKnobs(verify=options.get("reads_body") == "yes")
     default = policies.pop("default", None) or lists_only(authentication=verifying)

@@ -4,25 +4,22 @@ import asyncio
 import os
 import time
 import tomllib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from earmark.core.evidence import question_text
 from earmark.core.mail import Client, Header, parse_path
 from earmark.core.record import Judged
-from earmark.core.verdict import AddRecipient, ChangeHeader, Edit, Hold, InsertHeader, RemoveHeader, RemoveRecipient
 from earmark.wire.message import split_header
-from fakes.golden import CASES, World, engine_of
+from fakes.golden import CASES, World, engine_of, told_lines
 
 
 async def judge(case: dict[str, Any]) -> tuple[list[str], set[str]]:
     """Return the lines that tell what was decided, and the facts that nobody asked for."""
-    told: list[Judged] = []
+    told = list[Judged]()
     world = World(case)
-    session = engine_of(case, world, told, time.time()).session()
+    session = engine_of(case, world, told.append, time.time()).session()
     session.connect(Client(case["client"]))
     if "helo" in case:
         session.helo(case["helo"].encode())
@@ -31,7 +28,7 @@ async def judge(case: dict[str, Any]) -> tuple[list[str], set[str]]:
         decided: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         session.rcpt(parse_path(recipient.encode()), decided.set_result)
         await decided
-    world.let_go()
+    world.release()
     message = case.get("message", "Subject: Hello\n\n").encode()
     fields, body = split_header(message)
     ended: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
@@ -39,46 +36,7 @@ async def judge(case: dict[str, Any]) -> tuple[list[str], set[str]]:
     session.body(message[body:])
     session.end_of_message(ended.set_result)
     await ended
-    return [*_tell(told[0]), *_tell_held(world)], world.never_asked()
-
-
-def _tell(judged: Judged) -> Iterator[str]:
-    if judged.txn.envelope.exempt or judged.txn.envelope.relay:
-        yield judged.txn.envelope.exempt or judged.txn.envelope.relay
-    for address, policy, outcome in judged.recipients:
-        held_back = f" (would {outcome.would.word})" if outcome.would is not outcome.action else ""
-        scores = f"refuse {outcome.refuse_score / 100:.2f} of {policy.refuse_at / 100:.2f}"
-        scores += f", mark {outcome.mark_score / 100:.2f} of {policy.mark_at / 100:.2f}"
-        yield f"{address.text}: {outcome.action.word}{held_back}; {scores}"
-        for found in outcome.findings:
-            yield f"    {found.name} {found.score / 100:.2f} {found.origin}{' late' if found.late else ''}: {found.why}"
-        yield from (f"    unknown: {question_text(question)}" for question in outcome.unknown)
-        if outcome.reply:
-            yield f"    {outcome.reply}"
-    yield f"message: {judged.verdict.action.word}"
-    yield from (f"    {_edit_text(edit)}" for edit in judged.verdict.edits)
-
-
-def _tell_held(world: World) -> Iterator[str]:
-    for held, _ in world.kept:
-        for recipient in held.recipients:
-            infected = ", infected" if recipient.infected else ""
-            yield f"held for {recipient.address} (would {recipient.would}{infected}), {recipient.days} days"
-            yield from (f"    {why}" for why in recipient.why)
-
-
-def _edit_text(edit: Edit) -> str:
-    match edit:
-        case RemoveHeader():
-            return f"remove {edit.name} number {edit.nth}"
-        case InsertHeader():
-            return f"insert {edit.name}: {edit.value}".replace("\n", "\\n")
-        case ChangeHeader():
-            return f"change {edit.name} number {edit.nth}: {edit.value}".replace("\n", "\\n")
-        case AddRecipient() | RemoveRecipient():
-            return f"{edit.kind} {edit.address}"
-        case Hold():
-            return f"hold: {edit.why}"
+    return told_lines(told[0], world), world.never_asked()
 
 
 @pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)

@@ -6,7 +6,6 @@ has taken at RCPT.
 
 import asyncio
 import time
-import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,7 +23,7 @@ from earmark.wire.message import body_lines, split_header
 from earmark.wire.milter import CONTINUE, Command, Connect, Packet, packet
 from earmark.wire.milter_mta import connect, helo, macros, mail, rcpt
 from fakes.exim_front import asked, read_as_exim_does
-from fakes.golden import CASES, World, engine_of
+from fakes.golden import CASES, World, engine_of, read
 from fakes.milter_front import EventList
 from fakes.milter_targets import NEGOTIATED
 
@@ -108,10 +107,6 @@ class Came(NamedTuple):
     """The recipients that were not refused or deferred at RCPT."""
 
 
-def read(path: Path) -> dict[str, Any]:
-    return tomllib.loads(path.read_text())
-
-
 def case_of(told: dict[str, Any]) -> Case:
     raw = told.get("message", "Subject: Hello\n\n").encode()
     fields, offset = split_header(raw)
@@ -166,7 +161,7 @@ async def by_milter(told: dict[str, Any], at: float) -> Came:
     """Return what comes of a case by milter."""
     world, judged, events, resumed = World(told), list[Judged](), EventList(), asyncio.Event()
     case, taken = case_of(told), list[bytes]()
-    session = MilterSession(Shared(engine_of(told, world, judged, at), events), resumed.set)
+    session = MilterSession(Shared(engine_of(told, world, judged.append, at), events), resumed.set)
     left = iter(case.recipients)
     for said in packets_of(case):
         session.out.clear()
@@ -186,7 +181,7 @@ async def by_exim(told: dict[str, Any], at: float, recipients: list[bytes]) -> t
     """Return what comes of a case through the content door, for these recipients, and the answer."""
     world, judged, events, resumed = World(told), list[Judged](), EventList(), asyncio.Event()
     case = case_of(told)
-    session = EximSession(engine_of(told, world, judged, at), events, resumed.set)
+    session = EximSession(engine_of(told, world, judged.append, at), events, resumed.set)
     session.take(
         asked(
             case.fields,
