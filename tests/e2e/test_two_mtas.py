@@ -3,7 +3,7 @@
 import re
 import time
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +13,7 @@ import pytest
 
 from e2e_lab import smtp
 from e2e_lab.clamd import EICAR
+from e2e_lab.configuration import ENGINE
 from e2e_lab.exim import Exim
 from e2e_lab.faults import Fault
 from e2e_lab.lab import Lab
@@ -73,6 +74,14 @@ def play(port: int, mta: str, dialogue: Mapping[str, Any]) -> Sent:
         smtp.send(port, peer, sender, recipients, message_of(dialogue))
         time.sleep(dialogue.get("pause", 0))
     return smtp.send(port, peer, sender, recipients, message_of(dialogue))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _four_workers(whole_lab: Lab) -> Iterator[None]:
+    """What one worker has learnt the next one may not know; Exim meets another one with each question."""
+    whole_lab.service.restart(ENGINE, workers=4)
+    yield
+    whole_lab.service.restart(ENGINE)
 
 
 @pytest.fixture(scope="module")

@@ -31,7 +31,7 @@ SERVER = """
 schema = 1
 user = "{user}"
 state = "{state}"
-workers = 2
+workers = {workers}
 budget = {budget}
 scan_budget = {scan_budget}
 drain = 5
@@ -191,7 +191,7 @@ class Server(NamedTuple):
     more: str = ""
     """Further lines."""
 
-    def write(self, directory: Path, engine: str = ENGINE) -> None:
+    def write(self, directory: Path, engine: str = ENGINE, workers: int = 2) -> None:
         """Write the file. libmilter listens on one socket: the lab's Postfix has its port, others the unix one."""
         listen = [f"inet:127.0.0.1:{self.milter}", f"unix:{self.state / MILTER_SOCKET}"]
         if engine == "libmilter":
@@ -199,6 +199,7 @@ class Server(NamedTuple):
         text = SERVER.format(
             user=service_account(),
             state=self.state,
+            workers=workers,
             budget=BUDGET,
             scan_budget=SCAN_BUDGET,
             engine=engine,

@@ -53,10 +53,10 @@ class Service:
         """End it as an administrator does, and return its exit code."""
         return self._process.stop()
 
-    def restart(self, engine: str) -> None:
+    def restart(self, engine: str, workers: int = 2) -> None:
         """End it, and start it with this milter engine; with libmilter it answers on `socket` alone."""
         self.stop()
-        self._server.write(self.configuration, engine)
+        self._server.write(self.configuration, engine, workers)
         self.start()
         self.wait_ready()
 
