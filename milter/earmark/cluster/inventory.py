@@ -22,6 +22,9 @@ _UNIT = re.compile(r"[A-Za-z0-9@_.:-]{1,80}\.(?:service|socket|timer|target|path
 _INTERFACE = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,14}", re.ASCII)
 _WORD = re.compile(r"[A-Za-z0-9_.-]{1,60}", re.ASCII)
 _AGENT = re.compile(r"fence_[a-z0-9_]{1,40}", re.ASCII)
+_PATH = re.compile(r"/[A-Za-z0-9/_.+-]{1,200}", re.ASCII)
+_PATH_OR_NONE = re.compile(r"(?:/[A-Za-z0-9/_.+-]{1,200})?", re.ASCII)
+_MAILBOX = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+=@-]{0,99}", re.ASCII)
 _PARAMETER = re.compile(r"[\x21-\x7e]{1,200}", re.ASCII)
 
 
@@ -57,7 +60,8 @@ Agent = Annotated[str, _like(_AGENT, "a fence agent such as fence_ipmilan")]
 Parameter = Annotated[str, _like(_PARAMETER, "a value without spaces, 200 characters at most")]
 Address = Annotated[IPv4Address, PlainValidator(_ipv4)]
 Network = Annotated[IPv4Network, PlainValidator(_network)]
-SecretFile = Annotated[str, PlainValidator(values.file_path)]
+FilePath = Annotated[str, _like(_PATH, "an absolute path of letters, digits and / _ . + -")]
+"""Of the characters that shells and the languages of all the rendered files leave alone."""
 
 
 def _count(least: int, most: int) -> PlainValidator:
@@ -85,7 +89,7 @@ class Fencing(Table):
     agent: Agent
     parameters: dict[Word, Parameter] = Field({})
     """As the agent's metadata name them, such as ip, username, lanplus, plug."""
-    password_file: SecretFile = ""
+    password_file: Annotated[str, _like(_PATH_OR_NONE, "an absolute path of letters, digits and / _ . + -")] = ""
     """A script that prints the password (`password_script` of the agents); "" where the agent needs none."""
 
 
@@ -120,8 +124,8 @@ class Storage(Table):
     drbd: Literal["8.4", "9"]
     """The dialect of the files: Debian's kernel carries 8.4, LINBIT's module is 9. Each refuses the other's."""
     port: Annotated[int, _count(1024, 65535)] = 7788
-    secret_file: SecretFile = "/etc/drbd.d/secret"  # noqa: S105 - where it stands, not what it is
-    """Holds the one line `shared-secret "..."`; included by the rendered file."""
+    secret_file: FilePath = "/etc/drbd.d/secret"  # noqa: S105 - where it stands, not what it is
+    """Holds the one line `common { net { shared-secret "..."; } }`; included by the rendered file."""
 
 
 class Guest(Table):
@@ -149,13 +153,13 @@ class Group(Table):
     """The service without a virtual machine: an address, a file system and systemd units."""
 
     address: Address
-    mount: Annotated[str, PlainValidator(values.file_path)] = "/srv/earmark"
+    mount: FilePath = "/srv/earmark"
     disk: Annotated[int, _count(1, 65536)]
     """GiB."""
     memory: Annotated[int, _count(64, 4_194_304)]
     """MiB that the units need."""
-    units: list[Unit] = Field(["earmark.service", "postfix.service"], min_length=1)
-    """In the order of their start."""
+    units: list[Unit] = Field(["earmark.service", "postfix@-.service"], min_length=1)
+    """In the order of their start. Debian 12's postfix.service starts nothing by itself, and so is always well."""
 
 
 class Timers(Table):
@@ -215,7 +219,7 @@ class Inventory(Table):
     """What a filter that does not answer means while the guest's SMTP server does."""
     accept: list[Literal["no_arbitrator"]] = Field([])
     """What is refused unless it is named here."""
-    admin: Annotated[str, _like(re.compile(r"[\x21-\x7e]{1,100}"), "a mail address")] = "root"
+    admin: Annotated[str, _like(_MAILBOX, "a mail address, or a local part")] = "root"
     """Who is told of fencing and split brain."""
 
     def host(self, name: str) -> Host:

@@ -32,6 +32,8 @@ def test_the_example_is_read() -> None:
         ('drbd = "8.4"', 'drbd = "7"', 'storage.drbd: must be one of 8.4, 9, not "7"'),
         ("vcpu = 2", "vcpus = 2", "guest.vcpus: unknown setting"),
         ('agent = "fence_apc_snmp"', 'agent = "sh"', 'agent: "sh" is not a fence agent'),
+        ('secret_file = "/etc/drbd.d/e', 'secret_file = "/etc/drbd d/e', "storage.secret_file: "),
+        ('admin = "root"', """admin = 'root";reboot;"'""", "is not a mail address"),
         ('gateway = "192.0.2.1"', "gateway = 192", "gateway: 192 is not an IPv4 address in quotes"),
     ],
 )
