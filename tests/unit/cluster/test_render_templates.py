@@ -1,0 +1,17 @@
+import pytest
+from jinja2 import UndefinedError
+
+from earmark.cluster.templates import fill
+
+
+def test_a_template_that_names_what_it_is_not_given_is_an_error_not_a_gap() -> None:
+    with pytest.raises(UndefinedError, match="inventory"):
+        fill("host/mdadm.conf")
+
+
+def test_values_are_escaped_for_xml_and_stand_as_they_are_elsewhere() -> None:
+    guest = {"name": "a<b&c", "memory": 1, "vcpu": 1, "mac": "", "bridge": ""}
+    definition = fill("host/guest.xml", inventory={"guest": guest}, device="/dev/drbd0", uuid="")
+    assert "<name>a&lt;b&amp;c</name>" in definition
+    mail = fill("alarm/earmark-alarm-mail.service", inventory={"name": "a<b&c", "admin": "root"})
+    assert "The filter of a<b&c does not answer" in mail
