@@ -14,6 +14,7 @@ from earmark.cli import (
     learn,
     lessons,
     lists,
+    migrate,
     probe,
     quarantine,
     received,
@@ -44,6 +45,7 @@ for family in (
     probe,
     doctor,
     cluster,
+    migrate,
     demo,
 ):
     family.register(app)
