@@ -176,7 +176,7 @@ def _files(request: Request, facts: Facts) -> Iterator[Finding]:
         yield Finding(
             "source",
             "interface-unknown",
-            f"/etc/network/interfaces says nothing of {request.source.interface}: the guest may come up without network",
+            f"/etc/network/interfaces says nothing of {request.source.interface}: no network in the guest?",
             refuses=False,
         )
     if request.source.kind == "physical" and "mdadm" in facts.packages:
