@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 
 
 class Words:
-    """A server on 127.0.0.1. The first answer greets, the others follow a line each; None is silence. Then it closes."""
+    """A server on 127.0.0.1: the first answer greets, the others follow a line each, None is silence. Then it ends."""
 
     def __init__(self, answers: Sequence[bytes | None]) -> None:
         self.answers = answers

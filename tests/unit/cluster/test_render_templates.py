@@ -13,5 +13,6 @@ def test_values_are_escaped_for_xml_and_stand_as_they_are_elsewhere() -> None:
     guest = {"name": "a<b&c", "memory": 1, "vcpu": 1, "mac": "", "bridge": ""}
     definition = fill("host/guest.xml", inventory={"guest": guest}, device="/dev/drbd0", uuid="")
     assert "<name>a&lt;b&amp;c</name>" in definition
-    mail = fill("alarm/earmark-alarm-mail.service", inventory={"name": "a<b&c", "admin": "root"})
+    inventory = {"name": "a<b&c", "admin": "root", "filter_failure": "alarm"}
+    mail = fill("alarm/earmark-alarm-mail.service", inventory=inventory)
     assert "The filter of a<b&c does not answer" in mail
