@@ -2,7 +2,7 @@
 
 import typer
 
-from earmark.cli import cluster_lint, cluster_render
+from earmark.cli import cluster_lint, cluster_render, cluster_simulate
 
 
 def register(app: typer.Typer) -> None:
@@ -10,4 +10,5 @@ def register(app: typer.Typer) -> None:
     family = typer.Typer(help="Render, lint, check and simulate the files of a cluster.", no_args_is_help=True)
     cluster_render.register(family)
     cluster_lint.register(family)
+    cluster_simulate.register(family)
     app.add_typer(family, name="cluster")

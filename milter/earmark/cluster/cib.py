@@ -178,6 +178,6 @@ def _properties(inventory: Inventory, agents: Agents) -> dict[str, str]:
 
 
 def _unit_meta(inventory: Inventory, unit: str) -> dict[str, str]:
-    """A filter that fails is started again where it is, unless the inventory lets it move the service."""
+    """Return meta attributes: a failing filter is started again where it is, unless it may move the service."""
     stays = unit == FILTER_UNIT and inventory.filter_failure == "alarm"
     return {"migration-threshold": "INFINITY"} if stays else {}
