@@ -30,7 +30,7 @@ _JOURNALS = Path("/var/lib/earmark-migrate")
 def register(app: typer.Typer) -> None:
     """Add the family."""
     family = typer.Typer(help="Bring an existing mail server onto a disk of the cluster.", no_args_is_help=True)
-    for command in (plan, run, undo):
+    for command in (plan, run, verify, undo):
         family.command()(command)
     app.add_typer(family, name="migrate")
 
@@ -61,7 +61,8 @@ def run(
 
     request = _request(file)
     journal = _journal(request, journals)
-    steps = _plan(request, _begun(request, journal, dry_run=dry_run))
+    facts = _begun(request, journal, dry_run=dry_run)
+    steps = _plan(request, facts)
     if until and until not in {step.name for step in steps}:
         fail(f"there is no step {until}: {', '.join(step.name for step in steps)}", WRONG_USE)
     if dry_run:
@@ -71,11 +72,24 @@ def run(
         fail(f"mail was left on the guest's disk on the way back: save it, and begin anew without {journal.path}")
     ended = Runner(steps, _machines(request), journal, _Told()).run(until=until, outage=yes)
     _end(file, ended, f"done up to {ended.step}" if until and ended.step else "all steps are done")
+    if "boot" in journal.state.done and not until:
+        raise typer.Exit(0 if _verified(request, facts, journal) else 1)
+
+
+def verify(file: FileArgument, *, journals: JournalOption = _JOURNALS) -> None:
+    """Look whether the guest does what the source did. Exit status 1 where not."""
+    request = _request(file)
+    journal = _journal(request, journals)
+    facts = _begun(request, journal, dry_run=True)
+    raise typer.Exit(0 if _verified(request, facts, journal) else 1)
 
 
 def undo(
     file: FileArgument,
     *,
+    leave_mail: Annotated[
+        bool, typer.Option("--leave-mail", help="Though the guest may have mail that the source has not.")
+    ] = False,
     journals: JournalOption = _JOURNALS,
 ) -> None:
     """Go back to the source. It has never been changed but for its services; the guest's disk stays as it is."""
@@ -84,6 +98,11 @@ def undo(
     request = _request(file)
     journal = _journal(request, journals)
     steps = _plan(request, _begun(request, journal, dry_run=True))
+    if "boot" in journal.state.touched:
+        if leave_mail:
+            journal.append("left-mail")
+        else:
+            _assert_no_mail_is_left(request, journal)
     ended = Runner(steps, _machines(request), journal, _Told()).undo()
     _end(file, ended, "the source serves as before; its copy stays until you delete it")
 
@@ -155,6 +174,29 @@ def _begun(request: "Request", journal: "Journal", *, dry_run: bool) -> "Facts":
     if not dry_run:
         journal.append("seen", answers=answers)
     return facts
+
+
+def _verified(request: "Request", facts: "Facts", journal: "Journal") -> bool:
+    """Print what is looked at; return whether nothing of it is wrong."""
+    from earmark.cluster.migration.verify import checks
+
+    wrong = False
+    for check in checks(request, facts, journal.state, _machines(request)):
+        word = {True: "well", False: "WRONG", None: "not looked at"}[check.well]
+        print(f"{check.name}: {word}: {printable(check.said, 500)}", flush=True)
+        wrong = wrong or check.well is False
+    return not wrong
+
+
+def _assert_no_mail_is_left(request: "Request", journal: "Journal") -> None:
+    """End the command where the guest has mail that nobody else has, or that cannot be told; else stop its MTA."""
+    from earmark.cluster.migration.returning import only_there
+
+    why = only_there(request, journal.state, _machines(request), print)
+    if why:
+        fail(
+            f"{printable(why, 500)}; nothing has been undone. --leave-mail goes back all the same, and leaves it there"
+        )
 
 
 def _print_rest(request: "Request", steps: "Plan", journal: "Journal") -> None:

@@ -129,7 +129,7 @@ def _heard(process: "subprocess.Popen[bytes]", seconds: float, hears: Callable[[
 
 
 def _text(output: bytes) -> str:
-    return output[:_MOST_OUTPUT].decode(errors="replace")
+    return output[:_MOST_OUTPUT].decode("utf-8", "surrogateescape")
 
 
 def _assert_inside(root: Path, path: Path) -> None:

@@ -99,7 +99,8 @@ class Runner:
         """Whether a later step that is not done yet relies on what this one brought about."""
         if not step.ended_by:
             return False
-        end = next(number for number, other in enumerate(self._plan) if other.name == step.ended_by)
+        names = [other.name for other in self._plan]
+        end = names.index(step.ended_by) if step.ended_by in names else len(names)
         done = self._record.state.done
         return any(other.name not in done for other in self._plan[position + 1 : end + 1])
 

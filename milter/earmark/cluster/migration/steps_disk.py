@@ -56,14 +56,23 @@ def _resource(request: Request) -> Iterator[Step]:
         (Command(("drbdadm", "up", name)),),
         Look(Command(("drbdadm", "role", name)), ("Primary", "Secondary")),
         (ByHand(f"drbdadm down {name}"),),
+        ended_by="never",
     )
-    forced = ("--force",) if request.target.volume else ()
+    if request.target.volume:
+        yield Step(
+            "first-data",
+            "the empty disk here is the one that counts; the other host's becomes its copy",
+            (Command(("drbdadm", "primary", "--force", name)),),
+            Look(Command(("drbdadm", "dstate", name)), ("UpToDate",)),
+            (ByHand("goes with the metadata"),),
+        )
     yield Step(
         "primary",
-        "and is written here",
-        (Command(("drbdadm", "primary", *forced, name)),),
+        "it is written here",
+        (Command(("drbdadm", "primary", name)),),
         Look(Command(("drbdadm", "role", name)), ("Primary",)),
         (Command(("drbdadm", "secondary", name)),),
+        ended_by="never",
         advice="the other host may have it: drbdadm role there",
     )
 
