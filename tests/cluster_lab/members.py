@@ -1,0 +1,68 @@
+"""The machines of a cluster: two hosts and an arbitrator, and what each starts with."""
+
+import shutil
+import sys
+from pathlib import Path
+from subprocess import CalledProcessError
+
+from cluster_lab.machine import Machine
+from cluster_lab.mail_service import ZONE
+from e2e_lab.processes import wait_until
+
+DNS_SERVER = Path(__file__).parents[1] / "fakes" / "dnsd.py"
+_CERTIFICATES = Path("etc/corosync/qdevice/net/nssdb")
+
+
+class Arbitrator(Machine):
+    """It runs corosync-qnetd and nothing else."""
+
+    def start_services(self) -> None:
+        if (self.disk / "etc/corosync/qnetd/nssdb").exists():  # else it is yet to be installed
+            self.run("nft", "-f", self.disk / "etc/nftables.conf")
+            self.start("qnetd", "corosync-qnetd", "-f")
+
+
+class Host(Machine):
+    """It runs corosync, the client of the arbitrator, Pacemaker, and a resolver."""
+
+    def start_services(self) -> None:
+        if not (self.disk / "etc/corosync/corosync.conf").exists():  # yet to be installed
+            return
+        self.run("nft", "-f", self.disk / "etc/nftables.conf")
+        zone = self.disk / "etc/pacemaker/zone"
+        zone.write_text(ZONE)
+        self.start("resolver", "env", f"PYTHONPATH={DNS_SERVER.parents[1]}", sys.executable, DNS_SERVER, "53", zone)
+        self.run("corosync")
+        wait_until(self._has_configuration, f"corosync of {self.name} has read its configuration")
+        self.start("qdevice", "corosync-qdevice", "-f")
+        own = ["PCMK_logfacility=none", "PCMK_logfile=/var/log/pacemaker/pacemaker.log"]
+        self.start("pacemakerd", "env", *own, "pacemakerd", "-f")
+
+    def _has_configuration(self) -> bool:
+        """Return whether corosync answers; the client of the arbitrator ends when it comes too early."""
+        try:
+            return bool(self.run("corosync-cmapctl", "-g", "totem.cluster_name"))
+        except CalledProcessError:
+            return False
+
+
+def exchange_certificates(cluster: str, arbitrator: Machine, first: Machine, second: Machine) -> None:
+    """Let the arbitrator sign a certificate that both hosts show it: corosync-qdevice-net-certutil(8).
+
+    Both must have power, and need run nothing.
+    """
+    arbitrator.run("corosync-qnetd-certutil", "-i", "-G")
+    _carry(arbitrator, "etc/corosync/qnetd/nssdb/qnetd-cacert.crt", first)
+    first.run("corosync-qdevice-net-certutil", "-i", "-c", "/etc/corosync/qnetd-cacert.crt")
+    first.run("corosync-qdevice-net-certutil", "-r", "-n", cluster)
+    _carry(first, f"{_CERTIFICATES}/qdevice-net-node.crq", arbitrator)
+    arbitrator.run(
+        "corosync-qnetd-certutil", "-s", "-G", "-c", "/etc/corosync/qdevice-net-node.crq", "-n", cluster
+    )  # fmt: skip
+    _carry(arbitrator, f"etc/corosync/qnetd/nssdb/cluster-{cluster}.crt", first)
+    first.run("corosync-qdevice-net-certutil", "-M", "-c", f"/etc/corosync/cluster-{cluster}.crt")
+    shutil.copytree(first.disk / _CERTIFICATES, second.disk / _CERTIFICATES)
+
+
+def _carry(giver: Machine, name: str, taker: Machine) -> None:
+    shutil.copy(giver.disk / name, taker.disk / "etc/corosync")
