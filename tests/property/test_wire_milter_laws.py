@@ -9,7 +9,7 @@ from earmark.wire import RemoteError
 from earmark.wire import milter as wire
 from earmark.wire.milter import Actions, Connect, Negotiation, Packet, Splitter, Steps
 from earmark.wire.milter_mta import MtaSide, ReplyCode, connect, decode_response, macros
-from fakes.milter_targets import codec_target, session_target
+from fakes.milter_targets import NEGOTIATED, codec_target, session_target
 
 strings = st.binary(max_size=60).map(lambda raw: raw.replace(b"\0", b"."))
 packets = st.lists(st.tuples(st.integers(0, 255), st.binary(max_size=300)), max_size=20)
@@ -90,4 +90,4 @@ def test_decoders_raise_nothing_but_a_remote_error(raw: bytes) -> None:
 
 @given(st.lists(st.tuples(st.sampled_from(b"ABCDEHKLMNOQRTUz"), st.binary(max_size=60)), max_size=30))
 def test_a_session_raises_nothing_but_a_remote_error(said: list[Packet]) -> None:
-    session_target(b"".join(wire.packet(*one) for one in said))
+    session_target(NEGOTIATED + b"".join(wire.packet(*one) for one in said))
