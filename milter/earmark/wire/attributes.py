@@ -57,7 +57,7 @@ class Splitter:
         return [parse(block) for block in blocks]
 
     def _check_size(self) -> None:
-        if len(self._rest) > REQUEST_AT_MOST:
+        if len(self._rest) >= REQUEST_AT_MOST + len(_END):  # but for the last byte, it may be the end of one
             raise RemoteError(f"a request of more than {REQUEST_AT_MOST} bytes")
 
 

@@ -31,6 +31,7 @@ _LIMITS = b"Heuristics.Limits."
 """How the names begin that AlertExceedsMax gives to what was not, or not wholly, scanned."""
 _DETAIL = re.compile(rb"\([0-9a-f]{32,64}:[0-9]{1,20}\)")
 """What ExtendedDetectionInfo may add to a name: its hash and size."""
+_CONTROLS = re.compile(rb"[\0-\x1f\x7f]")
 _VERSION = re.compile(rb"ClamAV ([\w.+-]{1,40})(?:/([0-9]{1,9})/\w{3} (\w{3}) {1,2}([0-9]{1,2}) [0-9:]{8} ([0-9]{4}))?")
 _MONTHS = (b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec")
 
@@ -127,10 +128,10 @@ def _line(raw: bytes) -> bytes:
     if raw[-1]:
         raise RemoteError(f"half an answer: {_text(raw[:60])}")
     said = raw[:-1]
-    if any(byte < 0x20 or byte == 0x7F for byte in said):
+    if _CONTROLS.search(said):
         raise RemoteError(f"not one line: {_text(raw[:60])}")
     return said
 
 
 def _text(raw: bytes) -> str:
-    return raw.decode("ascii", "backslashreplace")
+    return _CONTROLS.sub(b"?", raw).decode("ascii", "backslashreplace")

@@ -60,7 +60,7 @@ class MessageReader:
         searched = max(len(self._head) - 2, 0)
         self._head += data
         end = _EMPTY_LINE.search(self._head, searched)
-        if (end.start() if end else len(self._head)) > HEADER_AT_MOST:
+        if (end.start() if end else len(self._head) - 2) > HEADER_AT_MOST:
             raise RemoteError(f"a header of more than {HEADER_AT_MOST} bytes")
         return self._body(self._header()) if end else b""
 

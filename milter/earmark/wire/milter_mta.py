@@ -106,9 +106,9 @@ class MtaSide:
     def _agree(self, answer: Negotiation) -> None:
         if not OLDEST_VERSION <= answer.version <= self.offer.version:
             raise RemoteError(f"version {answer.version} in answer to {self.offer.version}")
-        if answer.actions & ~self.offer.actions:
+        if int(answer.actions) & ~int(self.offer.actions):  # the complement of a flag has no bits without a name
             raise RemoteError(f"actions {answer.actions:#x} in answer to {self.offer.actions:#x}")
-        if answer.steps & ~self.offer.steps:
+        if int(answer.steps) & ~int(self.offer.steps):
             raise RemoteError(f"steps {answer.steps:#x} in answer to {self.offer.steps:#x}")
         self.agreed = answer
 

@@ -71,7 +71,7 @@ class Splitter:
             searched = max(len(self._head) - len(_END) + 1, 0)
             self._head += data
             end = self._head.find(_END, searched)
-            if (end if end >= 0 else len(self._head)) > HEADER_AT_MOST:
+            if (end if end >= 0 else len(self._head) - len(_END) + 1) > HEADER_AT_MOST:
                 raise RemoteError(f"a request of more than {HEADER_AT_MOST} bytes before the message")
             if end < 0:
                 _check_begun(self._head, searched)
