@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from earmark.cluster.cib import DRBD_DEVICE, GUEST_PROBE, guest_definition, render_cib
 from earmark.cluster.files import File
 from earmark.cluster.inventory import Arbitrator, Group, Guest, Host, Inventory
+from earmark.cluster.playbook import render_playbook
 from earmark.cluster.runbooks import render_runbooks
 from earmark.cluster.templates import fill
 from earmark.config.files import shipped
@@ -51,6 +52,7 @@ ALARM = ("earmark-alarm.service", "earmark-alarm.timer", "earmark-alarm-mail.ser
 def render(inventory: Inventory) -> dict[str, File]:
     """Return every file, by machine and path. The same inventory gives the same bytes."""
     files = {"cluster/cib.xml": File(render_cib(inventory)), **render_runbooks(inventory)}
+    files["cluster/ansible.yml"] = File(render_playbook(inventory))
     for host in inventory.hosts:
         files |= {f"{host.name}/{path}": file for path, file in _host(inventory, host)}
     if inventory.arbitrator:

@@ -1,0 +1,45 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from earmark.cluster.inventory import load_inventory
+from earmark.cluster.playbook import render_playbook
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[2]
+INVENTORIES = {"guest": ROOT / "deploy" / "cluster" / "inventory.example.toml", "group": HERE / "group.toml"}
+
+
+def children(name: str) -> dict[str, dict[str, Any]]:
+    machines: dict[str, dict[str, Any]]
+    machines = yaml.safe_load(render_playbook(load_inventory(INVENTORIES[name])[0]))["all"]["children"]
+    return machines
+
+
+def test_a_guest_is_a_machine_with_contents() -> None:
+    machines = children("guest")
+    assert list(machines["cluster_hosts"]["hosts"]) == ["hosta", "hostb"]
+    assert list(machines["arbitrator"]["hosts"]) == ["arbiter"]
+    assert machines["guest"]["hosts"]["mail"]["earmark_contents"] == ["clamd", "spamd", "unbound"]
+    assert "group" not in machines
+
+
+def test_units_of_a_group_are_on_both_hosts_and_left_to_the_cluster() -> None:
+    machines = children("group")
+    assert set(machines["group"]["hosts"]) == set(machines["cluster_hosts"]["hosts"])
+    assert machines["group"]["vars"]["earmark_starts"] is False
+    assert machines["group"]["vars"]["earmark_contents"] == ["unbound"]
+    assert "guest" not in machines
+    assert "arbitrator" not in machines
+
+
+@pytest.mark.parametrize("name", INVENTORIES)
+def test_each_thing_that_can_be_contained_has_its_role_and_its_undo(name: str) -> None:
+    playbook = (ROOT / "deploy" / "ansible" / "cluster.yml").read_text()
+    for machine in children(name).values():
+        for settings in [machine.get("vars", {}), *machine["hosts"].values()]:
+            for role in (settings or {}).get("earmark_contents", []):
+                assert f"role: {role}" in playbook
+                assert (ROOT / "deploy" / "ansible" / "roles" / str(role) / "tasks" / "undo.yml").is_file()
