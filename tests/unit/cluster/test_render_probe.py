@@ -19,7 +19,7 @@ OK = b"250 2.1.0 Ok\r\n"
 
 def probe(port: int, *options: str) -> tuple[int, str]:
     words = [sys.executable, "-I", str(PROBE), "127.0.0.1", "--port", str(port), "--within", "10", *options]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(words, capture_output=True, text=True, timeout=20, check=False)
     assert not done.stderr
     return done.returncode, done.stdout
 

@@ -3,7 +3,6 @@ from jinja2 import UndefinedError
 
 from earmark.cluster.templates import fill
 
-
 GUEST = {"name": "a<b&c", "memory": 1, "vcpu": 1, "mac": "", "bridge": ""}
 
 
