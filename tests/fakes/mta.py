@@ -45,7 +45,7 @@ def text_of(response: Response, *, leading_space: bool = True) -> str:
         case OtherEdit(letter, payload):
             line = f"edit {letter} {payload.removesuffix(NUL).decode('latin-1')}"
         case Progress():
-            line = "progress"
+            raise AssertionError("no response")
     return line
 
 
@@ -87,13 +87,13 @@ class Mta:
         self.writer.write(data)
 
     async def hear(self) -> Response:
-        """Return the next response. Raises EOFError where the filter has closed."""
+        """Return the next response, after no matter how much progress. Raises EOFError where the filter has closed."""
         async with asyncio.timeout(DEADLINE):
             while not self._heard:
                 data = await self.reader.read(65536)
                 if not data:
                     raise EOFError("the filter has closed")
-                self._heard += self.side.feed(data)
+                self._heard += [said for said in self.side.feed(data) if not isinstance(said, Progress)]
         return self._heard.pop(0)
 
     async def say(self, command: Command, data: bytes) -> str:

@@ -168,3 +168,19 @@ async def test_what_still_comes_when_the_time_to_drain_is_over_is_put_off(libmil
         await has_told(scenario.told, 1, "disconnect accept b@example.org=accept")
         await mta.vanish()
         await other.vanish()
+
+
+async def test_a_message_that_waits_for_a_scan_when_the_time_to_drain_is_over_is_put_off_at_once(
+    libmilter: LibmilterProcess,
+) -> None:
+    words = [("policy", "default clamav=all"), ("fact", "virus ID0000000000 25000000 = LATER")]
+    async with libmilter(words) as scenario:
+        mta = await Mta.open(scenario.path)
+        await mta.greet(CLEAN)
+        mta.send(mail(b"<a@example.net>") + rcpt(b"<b@example.org>"))
+        assert [await mta.hear() for _ in range(2)] == [("continue",)] * 2
+        mta.send(packet(Command.EOH) + packet(Command.EOM))
+        await until(lambda: _is_asked(scenario, "virus*"))
+        await scenario.close()
+        assert text_of(await mta.hear()) == "tempfail"
+        await mta.vanish()

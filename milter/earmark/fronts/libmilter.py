@@ -22,6 +22,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import TracebackType
@@ -151,19 +152,21 @@ class LibmilterFront:
         """Return the callback with all its exceptions taken as faults of ours."""
 
         def guarded(context: Context, *arguments: Any) -> int:  # noqa: ANN401 - as the callback has them
-            if self._closed:
-                return milter.TEMPFAIL if otherwise == _CONTINUE else otherwise
-            try:
-                return callback(context, *arguments)
-            except Exception as error:  # noqa: BLE001 - pymilter would answer 451
-                link = context.getpriv()
-                if link is None:
-                    tell_fault(self.shared.log, "milter", error)
-                else:
-                    link.tell(LibmilterSession.failed, error)
-                return otherwise
+            if not self._closed:
+                try:
+                    return callback(context, *arguments)
+                except Exception as error:  # noqa: BLE001 - pymilter would answer 451
+                    self._failed(context, error)
+            return milter.TEMPFAIL if self._closed and otherwise == _CONTINUE else otherwise
 
         return guarded
+
+    def _failed(self, context: Context, error: Exception) -> None:
+        link = context.getpriv()
+        if link is None:
+            tell_fault(self.shared.log, "milter", error)
+        else:
+            link.tell(LibmilterSession.failed, error)
 
     def _report(self, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         """Take what pymilter could make no text of: the name of CONNECT or HELO, or that of a header field."""
@@ -234,6 +237,8 @@ class LibmilterFront:
         link = _linked(context)
         link.tell(LibmilterSession.rcpt, path)
         answer = link.ask(self.shared.engine.budget + _BACKSTOP)
+        if answer and answer.put_off:
+            return milter.TEMPFAIL
         return _refuse(context, answer.reply) if answer and answer.reply else _CONTINUE
 
     def _header(self, context: Context, name: str, value: bytes) -> int:
@@ -255,14 +260,15 @@ class LibmilterFront:
         link.end_of_header()
         link.tell(LibmilterSession.message_ended, macro_of(context, "i"))
         engine = self.shared.engine
-        answer = link.ask(engine.budget + engine.scan_budget + 2 * _BACKSTOP)
+        longest = engine.budget + engine.scan_budget + 2 * _BACKSTOP
+        answer = link.ask(longest, partial(_is_there, context))
         block, link.block = link.block, NO_HEADER
         if answer is None:
             answer = Answer(edits=link.session.unjudged_edits(block))
         if answer.reply:
             return _refuse(context, answer.reply)
-        if answer.discard:
-            return milter.DISCARD
+        if answer.discard or answer.put_off:
+            return milter.DISCARD if answer.discard else milter.TEMPFAIL
         try:
             make_edits(context, link.terms, answer.edits)
         except milter.error:  # the MTA has gone; should it still listen, it puts the message off
@@ -291,6 +297,15 @@ def _linked(context: Context) -> Link:
     if link is None:
         raise RuntimeError("a command before CONNECT")
     return link
+
+
+def _is_there(context: Context) -> bool:
+    """Tell the MTA that we are at work; return whether there is one. By TCP its going shows at the second time."""
+    try:
+        context.progress()
+    except milter.error:
+        return False
+    return True
 
 
 def _refuse(context: Context, reply: Reply) -> int:

@@ -29,6 +29,9 @@ class Context(Protocol):
     def setreply(self, code: str, enhanced: str, text: str) -> None:
         """Set the reply of a refusal."""
 
+    def progress(self) -> None:
+        """Tell the MTA, at the end of message, that we are at work. Raises where it has gone."""
+
     def addheader(self, name: str, value: str, index: int) -> None:
         """Insert a field."""
 

@@ -32,10 +32,13 @@ class Answer(NamedTuple):
     discard: bool = False
     """The message was taken, and is delivered nowhere."""
     edits: Sequence[Edit] = ()
+    put_off: bool = False
+    """Nobody decides any more: the MTA has gone, or the worker ends."""
 
 
 _GO_ON = Answer()
 _DISCARD = Answer(discard=True)
+_PUT_OFF = Answer(put_off=True)
 
 
 class Waiter:
@@ -54,11 +57,13 @@ class Waiter:
         self._lock.release()
 
     def wait(self, seconds: float) -> Answer | None:
-        """Return the answer; None when it does not come in time."""
+        """Return the answer; None when it does not come in time. May be called again."""
         self._lock.acquire(timeout=seconds)
         return self._answer
 
 
+GLANCE = 0.5
+"""Seconds after which a thread that waits looks whether the MTA is still there."""
 Told = tuple[Callable[..., None], tuple[Any, ...]]
 """A step of LibmilterSession, and its arguments."""
 
@@ -66,17 +71,21 @@ Told = tuple[Callable[..., None], tuple[Any, ...]]
 class LibmilterSession(MilterDialogue):
     """The loop's half."""
 
-    __slots__ = ("_terms", "_waiter")
+    __slots__ = ("_closed", "_terms", "_waiter")
 
     def __init__(self, shared: Shared, terms: Terms) -> None:
         super().__init__(shared)
         self._terms = terms
+        self._closed = False
         self._waiter: Waiter | None = None
 
     def take(self, told: Sequence[Told], waiter: Waiter | None) -> None:
         """Take what was told, in order. A step that asks comes last, and `waiter` gets its answer."""
         self._waiter = waiter
         for step, arguments in told:
+            if self._closed:
+                self._tell(_PUT_OFF)
+                return
             try:
                 step(self, *arguments)
             except Exception as error:  # noqa: BLE001 - a fault of ours ends nothing
@@ -86,6 +95,12 @@ class LibmilterSession(MilterDialogue):
     def connect(self, client: Client, reverse: Fact | None, host: str) -> None:
         """Note that a client connected."""
         self._begin(client, reverse, host, self._terms.means)
+
+    def close(self) -> None:
+        """Forget the client, and put off what waits."""
+        self._closed = True
+        super().close()
+        self._tell(_PUT_OFF)
 
     def stranger(self, error: Exception) -> None:
         """Note that a client connected of whom nothing is known, so that nothing of his can be judged."""
@@ -187,15 +202,27 @@ class Link:
         self._size = 0
         self._loop.call_soon_threadsafe(self.session.take, told, waiter)
 
-    def ask(self, seconds: float) -> Answer | None:
-        """Have the loop take what was told, and wait for the answer; None when it does not come in time."""
+    def ask(self, seconds: float, still_there: Callable[[], bool] | None = None) -> Answer | None:
+        """Have the loop take what was told, and wait for the answer; None when it does not come in time.
+
+        `still_there` is asked each GLANCE; when it says no, the session is closed, and the answer is to put off.
+        """
         waiter = Waiter()
         self.hand_over(waiter)
-        answer = waiter.wait(seconds)
-        if answer is None:
-            self.tell(LibmilterSession.late, seconds)
-            self.hand_over()
+        left, glance = seconds, GLANCE if still_there else seconds
+        while (answer := waiter.wait(min(glance, left))) is None:
+            left -= glance
+            if left <= 0:
+                self._hand_over_this(LibmilterSession.late, seconds)
+                return None
+            if still_there and not still_there():
+                self._hand_over_this(LibmilterSession.close)
+                return _PUT_OFF
         return answer
+
+    def _hand_over_this(self, step: Callable[..., None], *arguments: Any) -> None:  # noqa: ANN401 - as the step has them
+        self.tell(step, *arguments)
+        self.hand_over()
 
     def begin_transaction(self) -> None:
         """Expect a header."""

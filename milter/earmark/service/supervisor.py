@@ -86,6 +86,8 @@ class Supervisor:
             self._listeners.keep(())
             self._control.close()
             self._log.event("stopped", pid=os.getpid(), counters=self._counters())
+            # The interpreter gives signals their defaults back as it leaves: a late SIGTERM would be what we ended by.
+            signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM, signal.SIGINT))
 
     def _turn(self) -> None:
         # A pause (SIGSTOP, a suspended machine) ends the wait with nothing, whatever has arrived: so look once more.
