@@ -13,6 +13,8 @@ from earmark.cluster.xml_lines import Element, read_xml
 from earmark.config.problems import did_you_mean, quoted
 
 _DEADLINE = 30.0
+_VERIFY = ("crm_verify", "--verbose", "--verbose", "--xml-file")
+"""Said once, it keeps to itself that it takes 0 for an interval that it cannot read."""
 
 
 def check_cib(inventory: Inventory, files: Files) -> Iterator[Finding]:
@@ -24,7 +26,7 @@ def check_cib(inventory: Inventory, files: Files) -> Iterator[Finding]:
         return
     text = with_hosts_up(file.text, [host.name for host in inventory.hosts])
     there = Host(inventory.hosts[0].name, (), {"etc/checked-cib.xml": (text, 0o644)})
-    output = run(there, ["crm_verify", "--verbose", "--xml-file", "/etc/checked-cib.xml"], _DEADLINE)
+    output = run(there, [*_VERIFY, "/etc/checked-cib.xml"], _DEADLINE)
     if output.status or output.text.strip():
         yield from said(NAME, "crm_verify", output)
     for resource in Cib(read).resources:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from earmark.cluster.drbd_conf import Statement, Syntax, read_drbd
-from earmark.cluster.drbd_files import DrbdFiles
+from earmark.cluster.drbd_files import DrbdFiles, Placed
 from earmark.cluster.files import Files, Finding
 from earmark.cluster.inventory import Inventory
 from earmark.cluster.lint_drbd_dialect import lint_dialect
@@ -52,12 +52,23 @@ def _host(inventory: Inventory, texts: dict[str, str]) -> Iterator[Finding]:
     drbd = DrbdFiles(read)
     if not drbd.resources:
         return  # what is there to say has been said: a file that cannot be read
+    yield from _run_on(drbd)
     yield from _peers(inventory, drbd)
     yield from lint_dialect(inventory, drbd)
     yield from _fencing(inventory, drbd)
     yield from _data(drbd)
+    yield from _disk(drbd)
     yield from _secrets(drbd)
     yield from _timers(inventory, drbd)
+
+
+def _run_on(drbd: DrbdFiles) -> Iterator[Finding]:
+    for section in ("disk", "net", "options", "handlers"):
+        for around in drbd.all(section):
+            for statement in around.statement.block:
+                if len(statement.words) > 2:
+                    reason = f"`{' '.join(statement.words[:3])}` is one statement: a semicolon is missing"
+                    yield Placed(around.file, statement).finding("drbd-syntax", reason)
 
 
 def _peers(inventory: Inventory, drbd: DrbdFiles) -> Iterator[Finding]:
@@ -106,6 +117,15 @@ def _data(drbd: DrbdFiles) -> Iterator[Finding]:
             if found.value not in keeping:
                 reason = f"{key} {found.value} throws away what one side has accepted: disconnect leaves it to a person"
                 yield found.finding("drbd-discards", reason)
+
+
+def _disk(drbd: DrbdFiles) -> Iterator[Finding]:
+    for found in drbd.all("disk", "on-io-error"):
+        if found.value != "detach":
+            reason = (
+                f"{quoted(found.value)} does not leave a failed disk for the peer's; drbdadm takes any word: set detach"
+            )
+            yield found.finding("drbd-io-error", reason)
     for found in drbd.all("disk", "al-extents"):
         if not found.value.isascii() or not found.value.isdigit() or int(found.value[:9]) not in _AL_EXTENTS:
             reason = (

@@ -59,8 +59,7 @@ def _handlers(inventory: Inventory, drbd: DrbdFiles) -> Iterator[Finding]:
         for statement in section.statement.block:
             here = Placed(section.file, statement)
             if statement.name in known()["drbd"]["handlers_9"] and dialect == "8.4":
-                yield here.finding("drbd-dialect", f"8.4 has no handler {statement.name}; to unfence it has "
-                                   "after-resync-target")  # fmt: skip
+                yield here.finding("drbd-dialect", f"8.4 has no handler {statement.name}, and never calls it")
             elif statement.name not in names:
                 reason = f"there is no handler {statement.name}{did_you_mean(statement.name, names)}"
                 yield here.finding("drbd-handler-unknown", reason)

@@ -12,6 +12,7 @@ import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
@@ -39,8 +40,9 @@ class Host:
     """Directories of this machine that are seen empty, but for `files`. One that is not there is passed over."""
 
 
+@cache
 def impossible() -> str:
-    """Return why no command can be run in namespaces here, "" where it can."""
+    """Return why no command can be run in namespaces here, "" where it can. Tried once in the life of a process."""
     if os.geteuid() != 0:
         return "not root: no namespaces"
     try:
