@@ -22,7 +22,7 @@ _SHRINKS_FOR = 10.0
 _POOL_AT_MOST = 2000
 _WORK_OF_EACH = 50
 """The work of each input of so many is counted; counting makes it some twenty times slower."""
-WORK_AT_MOST = (3000, 80)
+WORK_AT_MOST = (3000, 40)
 """Units for any input, and more for each of its bytes."""
 
 
