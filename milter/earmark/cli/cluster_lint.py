@@ -35,7 +35,7 @@ def lint_files(inventory: InventoryArgument, files: FilesOption = None) -> None:
     from earmark.cluster.lint import lint
 
     read, document = _inventory(inventory)
-    of_inventory = lint(read, document, {})
+    of_inventory = lint(read, document)
     if files is None and any(finding.refuses for finding in of_inventory):
         _report(of_inventory)
     else:
@@ -52,7 +52,7 @@ def check_files(inventory: InventoryArgument, files: FilesOption = None) -> None
 
     read, document = _inventory(inventory)
     if files is None:
-        refused = [finding for finding in lint(read, document, {}) if finding.refuses]
+        refused = [finding for finding in lint(read, document) if finding.refuses]
         _report(refused or check(read, _files(read, None)))
     else:
         _report(check(read, _files(read, files)))

@@ -32,8 +32,8 @@ _OF_FILES: tuple[Callable[[Inventory, Files], Iterator[Finding]], ...] = (
 )
 
 
-def lint(inventory: Inventory, document: Document, files: Files) -> list[Finding]:
-    """Return all findings: those of the inventory first, then those of the files, where there are any.
+def lint(inventory: Inventory, document: Document, files: Files | None = None) -> list[Finding]:
+    """Return all findings: those of the inventory first, then those of the files. None looks at the inventory alone.
 
     Each code is explained in docs/cluster-lint.md.
     """
@@ -43,6 +43,6 @@ def lint(inventory: Inventory, document: Document, files: Files) -> list[Finding
         return f"{document.name}:{line}:{column}"
 
     found = [finding for look in _OF_INVENTORY for finding in look(inventory, at)]
-    if files:
+    if files is not None:
         found += [finding for look in _OF_FILES for finding in look(inventory, files)]
     return list(dict.fromkeys(found))

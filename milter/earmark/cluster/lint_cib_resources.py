@@ -94,8 +94,7 @@ def _drbd(inventory: Inventory, resource: Resource) -> Iterator[Finding]:
         pair = resource.meta.get(name)
         value = pair.get("value") if pair else {"promoted-max": "1"}.get(name, "")
         if value != wanted:
-            code = "drbd-two-primaries" if name == "promoted-max" else "drbd-clone"
-            yield found(pair or resource.element, code, f"the disk's clone needs {name} = {wanted}")
+            yield found(pair or resource.element, "drbd-clone", f"the disk's clone needs {name} = {wanted}")
     if resource.value("drbd_resource") != inventory.name:
         reason = f"the rendered DRBD resource is called {inventory.name}: it would not be found"
         yield found(resource.parameters.get("drbd_resource", resource.element), "drbd-resource-unknown", reason)

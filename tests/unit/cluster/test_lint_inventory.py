@@ -105,8 +105,8 @@ def test_each_defect_is_found_by_name_and_with_its_line(changes: list[Change], c
     text = EXAMPLE.read_text()
     for change in changes:
         text = text.replace(change.old, change.new, 1)
-    found = [finding for finding in lint(inventory, document, {}) if finding.code == code]
-    assert found, [str(finding) for finding in lint(inventory, document, {})]
+    found = [finding for finding in lint(inventory, document) if finding.code == code]
+    assert found, [str(finding) for finding in lint(inventory, document)]
     assert any(part in line_of(finding, text) for finding in found for part in on_line.split("|"))
     assert all(finding.refuses == (code not in WARNED) for finding in found)
     assert all(finding.where.startswith("inventory.toml:") for finding in found)
@@ -125,6 +125,6 @@ def test_what_is_meant_so_is_not_refused(changes: list[Change]) -> None:
 def test_each_reason_says_what_to_do_or_what_is_so_and_fits_a_line() -> None:
     for _, changes, code, _ in DEFECTS:
         inventory, document = example(*changes)
-        for finding in lint(inventory, document, {}):
+        for finding in lint(inventory, document):
             assert len(finding.reason) > 20, code
             assert "\n" not in str(finding), code
