@@ -127,6 +127,7 @@ class _Play:
             raise SimulationError(f"with both hosts up the service runs on {' and '.join(at_start) or 'none of them'}")
         self.names: dict[Who, str] = {"active": at_start[0], "passive": inventory.peer(at_start[0]).name}
         self.heard = set(self.names.values())
+        self.disk: dict[Who, str] = dict.fromkeys(self.names, "uptodate")
         self.arbitrator = inventory.arbitrator is not None
         self.quorum: bool | None = None
         self.fencing = "works"
@@ -176,10 +177,13 @@ class _Play:
 
     def _say_attributes(self, step: Step) -> None:
         answers = {**dict.fromkeys(step.returns, len(self.inventory.ping)), **step.answers}
-        disk = {**dict.fromkeys(self.names if step.returns else [], "uptodate"), **step.disk}
+        if step.returns:  # a disk that did not know its peer knows it now
+            known = {who: "uptodate" for who, state in self.disk.items() if state == "alone" or who in step.returns}
+            self.disk.update(known)
+        self.disk.update(step.disk)
         for who, number in answers.items():
             self.cluster.set_attribute(self.names[who], "pingd", str(PER_TARGET * number))
-        for who, state in disk.items():
+        for who, state in self.disk.items():
             if self.names[who] in self.heard:
                 self.cluster.set_attribute(self.names[who], f"master-{STORAGE}", _SCORES[state])
 
