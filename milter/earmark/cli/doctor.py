@@ -18,6 +18,10 @@ PostfixOption = Annotated[
     Path | None,
     typer.Option("--postfix-config", help="Postfix's configuration directory.", show_default="postconf's own"),
 ]
+SendmailOption = Annotated[
+    Path | None,
+    typer.Option("--sendmail-config", help="Sendmail's sendmail.cf.", show_default="/etc/mail/sendmail.cf, if there"),
+]
 _LONGEST = 1000
 
 
@@ -30,6 +34,7 @@ def doctor(
     config: ConfigOption = None,
     state: StateOption = None,
     postfix_config: PostfixOption = None,
+    sendmail_config: SendmailOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Look, without changing anything, for what is wrong with earmark and around it. Exit status 1 if something is."""
@@ -37,7 +42,7 @@ def doctor(
     from earmark.service.doctor import State, examine
     from earmark.service.doctor.examination import Places
 
-    found = examine(Places(find_directory(config), state, postfix_config))
+    found = examine(Places(find_directory(config), state, postfix_config, sendmail_config))
     states = _print_json(found) if as_json else _print_lines(found)
     raise typer.Exit(1 if State.FAIL in states else 0)
 

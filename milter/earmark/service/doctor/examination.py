@@ -14,6 +14,7 @@ from earmark.service.doctor.names import ask_resolvers, diagnose_lists, diagnose
 from earmark.service.doctor.postconf import PostconfError, Postfix, find_postconf, read_postfix
 from earmark.service.doctor.postfix import Needs, diagnose_postfix
 from earmark.service.doctor.scanners import diagnose_scanners
+from earmark.service.doctor.sendmail import diagnose_sendmail
 from earmark.service.doctor.service import diagnose_service
 from earmark.service.doctor.sockets import diagnose_sockets
 from earmark.service.doctor.store import diagnose_stores
@@ -29,6 +30,8 @@ class Places(NamedTuple):
     """None for the directory that server.toml names."""
     postfix: Path | None
     """None for the directory that postconf(1) takes by itself."""
+    sendmail: Path | None = None
+    """The sendmail.cf; None for the usual place, where it need not be."""
 
 
 def examine(places: Places) -> Iterator[Diagnosis]:
@@ -51,6 +54,7 @@ def examine(places: Places) -> Iterator[Diagnosis]:
         yield wrong
     else:
         yield from diagnose_postfix(postfix, _needs(generation))
+    yield from diagnose_sendmail(places.sendmail, _needs(generation))
     yield from diagnose_stores(state, generation)
     yield from diagnose_scanners(state, generation)
     yield from _names(tested)
