@@ -40,8 +40,11 @@ def render(
         read, document = load_inventory(inventory)
     except ConfigError as error:
         fail("\n".join(error.lines))
-    files = render(read)
-    findings = lint(read, document, files)
+    files: Mapping[str, File] = {}
+    findings = lint(read, document)
+    if not any(finding.refuses for finding in findings):  # else there may be no files to make of it
+        files = render(read)
+        findings = lint(read, document, files)
     for finding in findings:
         typer.echo(finding, err=True)
     if any(finding.refuses for finding in findings):

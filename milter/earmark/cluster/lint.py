@@ -15,6 +15,7 @@ from earmark.cluster.lint_inventory import At, lint_machines
 from earmark.cluster.lint_secrets import lint_secrets
 from earmark.cluster.lint_timers import lint_timers
 from earmark.config.document import Document
+from earmark.config.problems import one_line
 
 _OF_INVENTORY: tuple[Callable[[Inventory, At], Iterator[Finding]], ...] = (
     lint_machines,
@@ -45,4 +46,9 @@ def lint(inventory: Inventory, document: Document, files: Files | None = None) -
     found = [finding for look in _OF_INVENTORY for finding in look(inventory, at)]
     if files is not None:
         found += [finding for look in _OF_FILES for finding in look(inventory, files)]
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(map(_shown, found)))
+
+
+def _shown(finding: Finding) -> Finding:
+    """Return a finding for a terminal: what stands in a file, and its name, may be anybody's."""
+    return finding._replace(where=one_line(finding.where), reason=one_line(finding.reason))

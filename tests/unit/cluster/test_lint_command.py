@@ -40,6 +40,9 @@ def test_an_inventory_of_which_no_files_can_be_made_is_refused_all_the_same(tmp_
     done = lint(path)
     assert done.exit_code == 1
     assert "name-twice" in done.stdout
+    done = CliRunner().invoke(app, ["cluster", "render", str(path), "--to", str(tmp_path / "out")])
+    assert (done.exit_code, done.exception.__class__, (tmp_path / "out").exists()) == (1, SystemExit, False)
+    assert "name-twice" in done.stderr
 
 
 def test_a_warning_is_said_and_not_refused(tmp_path: Path) -> None:

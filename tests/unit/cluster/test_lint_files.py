@@ -263,6 +263,12 @@ def test_what_is_nested_a_thousand_times_is_refused(name: str) -> None:
     assert any("nested" in finding.reason for finding in lint(inventory, document, files))
 
 
+def test_a_reason_carries_nothing_that_a_terminal_obeys() -> None:
+    found, _ = edited(DRBD, "on hostb", "on \x1b[2Jhostb")
+    assert "drbd-host-unknown" in {finding.code for finding in found}
+    assert all(str(finding).isprintable() for finding in found)
+
+
 def test_comments_are_no_settings() -> None:
     inventory, document = example()
     files = render(inventory)
