@@ -142,7 +142,7 @@ class Cluster:
         return ["filesystem", "address", *map(cib.unit_id, self.inventory.group.units)]
 
     def wait_at_rest(self) -> str:
-        """Switch on what is off. Return the host with the service once both hosts are there and nothing is to be done any more."""
+        """Switch on what is off; return the host with the service once both are there and nothing is left to do."""
         self.power.give()
         self._slowly(self._at_rest, "both hosts are in the cluster, the service runs, nothing is under way")
         return self.place
@@ -158,21 +158,23 @@ class Cluster:
 
     def wait_accepted(self, since: float, host: str = "") -> Try:
         """Return the first message that was accepted, by `host` or anyone, on a connection made after `since`."""
-        found: list[Try] = []
+        self._slowly(lambda: self._accepted(since, host), f"{host or 'somebody'} accepts mail")
+        return self._accepted(since, host)[0]
 
-        def look() -> bool:
-            found[:] = [try_ for try_ in self.tries() if try_.accepted and try_.at > since]
-            found[:] = [try_ for try_ in found if try_.host == host or not host]
-                one for one in self.tries() if one.accepted and one.at > since and one.host == (host or one.host)
-            ]
-            return bool(found)
+    def _accepted(self, since: float, host: str) -> list[Try]:
+        return [each for each in self._since(since) if each.accepted and host in ("", each.host)]
 
-        self._slowly(look, f"{host or 'somebody'} accepts mail")
-        return found[0]
+    def wait_tries(self, since: float, number: int) -> list[Try]:
+        """Return the tries that began after `since`, once there are so many."""
+        self._slowly(lambda: len(self._since(since)) >= number, f"{number} tries")
+        return self._since(since)
 
-    def wait_turned_away(self, since: float, times: int) -> None:
-        """Return once the sender has tried so often in vain, since then."""
-        self._slowly(lambda: sum(1 for one in self.tries() if one.at > since) >= times, f"{times} tries")
+    def _since(self, since: float) -> list[Try]:
+        return [each for each in self.tries() if each.at > since]
+
+    def wait_until(self, condition: Callable[[], object], what: str) -> None:
+        """Return once `condition` holds of the cluster."""
+        self._slowly(condition, what)
 
     def fenced(self, since: float) -> list[Order]:
         """Return what fence agents have had cut, or wanted to, since then."""

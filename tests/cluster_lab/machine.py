@@ -83,9 +83,13 @@ class Machine:
         self.inside.start(self.disk / "var/log" / name, *command)
 
     def logged(self) -> dict[str, str]:
-        """Return all its logs by name, those of before a loss of power among them."""
-        files = sorted(file for file in (self.disk / "var/log").rglob("*") if file.is_file())
-        return {
-            f"{self.name} {file.relative_to(self.disk / 'var/log')}": file.read_text("utf-8", "replace")
-            for file in files
-        }
+        """Return what matters of all its logs, by name; those of before a loss of power are among them."""
+        top = self.disk / "var/log"
+        files = sorted(file for file in top.rglob("*") if file.is_file())
+        return {f"{self.name} {file.relative_to(top)}": _what_matters(file) for file in files}
+
+
+def _what_matters(log: Path) -> str:
+    """Pacemaker also logs each change of a line in its configuration."""
+    lines = log.read_text("utf-8", "replace").splitlines(keepends=True)
+    return "".join(line for line in lines if "\tinfo: " not in line)

@@ -38,6 +38,24 @@ class Host(Machine):
         own = ["PCMK_logfacility=none", "PCMK_logfile=/var/log/pacemaker/pacemaker.log"]
         self.start("pacemakerd", "env", *own, "pacemakerd", "-f")
 
+    @property
+    def votes(self) -> int:
+        """How many votes corosync counts here: each host has one, and so has the arbitrator."""
+        return int(self._quorum("Total votes"))
+
+    @property
+    def quorate(self) -> bool:
+        return self._quorum("Quorate") == "Yes"
+
+    def _quorum(self, name: str) -> str:
+        script = "corosync-quorumtool -s || true"  # it fails where there is no quorum
+        lines = self.run("sh", "-c", script).splitlines()
+        return next(line.partition(":")[2].strip() for line in lines if line.startswith(f"{name}:"))
+
+    def send_corosync(self, signal_name: str) -> None:
+        """Send a signal to its corosync, such as "STOP"."""
+        self.run("pkill", "--exact", f"--signal={signal_name}", "corosync")
+
     def _has_configuration(self) -> bool:
         """Return whether corosync answers; the client of the arbitrator ends when it comes too early."""
         try:

@@ -1,11 +1,11 @@
 """Namespaces that end with the process that keeps them, and with the tests."""
 
+import os
 import shutil
 import signal
 import subprocess
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from pathlib import Path
 
 from e2e_lab.processes import wait_until
@@ -31,6 +31,7 @@ class Namespaces:
 
     def __init__(self, command: Sequence[str | Path], kinds: Sequence[str], log: Path) -> None:
         """Start `command` in new namespaces; `kinds` are NETWORK or NODE. They live until `kill`."""
+        self._beside: list[subprocess.Popen[bytes]] = []
         self._enter = ["--all"] if "--pid" in kinds else list(kinds)
         self._keeper = spawn(["unshare", *kinds, "--fork", "--kill-child=KILL", *command], log)
         children = Path(f"/proc/{self._keeper.pid}/task/{self._keeper.pid}/children")
@@ -55,14 +56,16 @@ class Namespaces:
 
     def start(self, log: Path, *command: str | Path) -> "subprocess.Popen[bytes]":
         """Start a program within; what it prints goes to `log`."""
-        return spawn(self._words(command), log)
+        self._beside.append(spawn(self._words(command), log))
+        return self._beside[-1]
 
     def kill(self) -> None:
         """End all that runs within, as a loss of power does; return when nothing is left of it."""
-        self._keeper.send_signal(signal.SIGKILL)  # its child gets the same (--kill-child)
+        os.kill(self.pid, signal.SIGKILL)  # the keeper ends when all within has
         self._keeper.wait()
-        with suppress(FileNotFoundError):
-            wait_until(lambda: not Path(f"/proc/{self.pid}").exists(), "the namespaces are gone")
+        for process in self._beside:
+            process.kill()  # it has ended, unless its namespaces are of the network alone
+            process.wait()
 
     def _words(self, command: Sequence[str | Path]) -> list[str]:
         return ["nsenter", "--target", str(self.pid), *self._enter, *map(str, command)]
