@@ -135,8 +135,8 @@ class Step(NamedTuple):
     """How to see that it is done; None where the journal alone knows."""
     undo: tuple[Undo, ...] = ()
     ended_by: str = ""
-    """The step that ends what this one brings about (a mount); until then it must stand, also after a restart. No step's
-    name, such as "never": to the end."""
+    """The step that ends what this one brings about (a mount); until then it must stand, also after a restart. "never":
+    to the end."""
     outage: bool = False
     """Whether mail is down from here on."""
     advice: str = ""

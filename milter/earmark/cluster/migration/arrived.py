@@ -9,6 +9,8 @@ _POSTFIX_QUEUE = re.compile(
     r"^-- [0-9]+ [KM]?bytes in ([0-9]{1,9}) Requests?\.$", re.ASCII | re.IGNORECASE | re.MULTILINE
 )
 _SENT = re.compile(r": to=<[^>]{0,320}>, (?:orig_to=<[^>]{0,320}>, )?relay=([^,\s]{1,255}),.{0,200}? status=sent\b")
+_OTHER_MACHINE = re.compile(r"\[(?!127\.|::1\])[0-9A-Fa-f.:]{2,45}\]")
+"""Of a relay: an address that is not the guest's own."""
 
 
 class Arrived(NamedTuple):
@@ -44,6 +46,6 @@ def arrived(since: str, mta: Literal["postfix", "exim"]) -> Arrived:
         away = sum(" H=" in line for line in delivered)
         return Arrived(len(re.findall(r"^.{0,60} <= ", since, re.MULTILINE)), len(delivered) - away, away)
     relays = _SENT.findall(since)
-    away = sum("[" in relay for relay in relays)
+    away = sum(bool(_OTHER_MACHINE.search(relay)) for relay in relays)
     received = re.findall(r" postfix(?:/[a-z]+)?/cleanup\[[0-9]+\]: [0-9A-Za-z]+: message-id=", since)
     return Arrived(len(received), len(relays) - away, away)

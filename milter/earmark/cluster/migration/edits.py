@@ -19,14 +19,15 @@ def fstab(text: str, *, root: str, swap: str, kind: str) -> str:
 
     What lay on several file systems lies on one now. Lines with `noauto`, and what is on no disk, stay as they are.
     """
-    lines = [_mounted(line, root, swap, kind) for line in lines_of(text)]
-    swaps = [position for position, line in enumerate(lines) if line.split()[:1] == [swap]]
-    for position in swaps[1:]:
-        lines[position] = _MARK + lines[position]
-    if not swaps:
-        lines.append(f"{swap} none swap sw 0 0")
-    if not any(line.split()[:1] == [root] for line in lines):
+    lines: list[str] = []
+    for line in lines_of(text):
+        new = _mounted(line, root, swap, kind)
+        again = new.startswith(f"{swap} ") and any(other.startswith(f"{swap} ") for other in lines)
+        lines.append(_MARK + line if again else new)
+    if not any(line.startswith(f"{root} ") for line in lines):
         lines.insert(0, f"{root} / {kind} errors=remount-ro 0 1")
+    if not any(line.startswith(f"{swap} ") for line in lines):
+        lines.append(f"{swap} none swap sw 0 0")
     return "".join(f"{line}\n" for line in lines)
 
 
@@ -37,9 +38,9 @@ def _mounted(line: str, root: str, swap: str, kind: str) -> str:
     device, point, of, options, *_ = fields
     if point == "/":
         kept = options if of.startswith("ext") else "errors=remount-ro"
-        return line if device == root else f"{root} / {kind} {kept} 0 1"
+        return f"{root} / {kind} {kept} 0 1"
     if of == "swap":
-        return line if device == swap else f"{swap} none swap {options} 0 0"
+        return f"{swap} none swap {options} 0 0"
     if "noauto" in options.split(",") or "bind" in options.split(","):
         return line
     return _MARK + line if _MADE_ON.match(device) else line

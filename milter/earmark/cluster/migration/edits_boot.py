@@ -4,7 +4,7 @@ import re
 
 from earmark.cluster.migration.edits import lines_of
 
-_OLD_CONSOLE = re.compile(r"\b(?:console=(?:hvc0|xvc0|tty\w*|ttyS\d[\w,]*)|xencons=\w+)\s*")
+_OLD_CONSOLE = re.compile(r"\b(?:console|xencons)=[^\s\"']+\s*")
 _CONSOLES = "console=tty0 console=ttyS0,115200"
 _SETTING = re.compile(r"\s*(GRUB_[A-Z_]+)=(.*)")
 

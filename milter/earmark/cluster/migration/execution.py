@@ -1,7 +1,6 @@
 """Where a plan meets the world: processes here and by ssh, and files below a mounted root."""
 
 import os
-import shlex
 import subprocess
 import threading
 import time
@@ -11,22 +10,10 @@ from typing import Protocol
 
 from earmark.cluster.migration.actions import Command, Edit, Link, Remove, Where
 from earmark.cluster.migration.facts import Answer
+from earmark.cluster.migration.ssh import by_ssh
 
-_SSH = ("ssh", "-T", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10", "-o", "ServerAliveInterval=15")
 TIMED_OUT = 124
 _MOST_OUTPUT = 1 << 20
-
-
-def rsync_source(at: str) -> tuple[str, ...]:
-    """Return rsync's words for the root of a source: a tree, or a machine by ssh."""
-    if at.startswith("/"):
-        return (f"{at}/",)
-    return (f"--rsh={shlex.join(_SSH)}", f"{at}:/")
-
-
-def by_ssh(at: str, words: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the words that run a command on another machine, whose shell gets each word quoted."""
-    return (*_SSH, "--", at, shlex.join(("env", "LC_ALL=C", *words)))
 
 
 class World(Protocol):

@@ -124,6 +124,7 @@ def boot_steps(request: Request, disk: Layout) -> Iterator[Step]:
         (Command(start),),
         Look(state, ("running",)) if guest.domain else None,
         stopping,
+        ended_by="never",
         outage=request.by_ssh,
         advice=f"its console: virsh console {name}; the disk is {disk.device}",
     )

@@ -18,10 +18,10 @@ from earmark.cluster.migration.actions import (
     Undo,
     Where,
 )
-from earmark.cluster.migration.execution import rsync_source
 from earmark.cluster.migration.facts import Facts
 from earmark.cluster.migration.layout import Layout
 from earmark.cluster.migration.request import Request
+from earmark.cluster.migration.ssh import rsync_source
 from earmark.cluster.migration.steps_disk import file_system
 
 _NEEDED_AT_BOOT = ("console", "null", "zero", "tty", "random", "urandom")
