@@ -4,8 +4,8 @@ import pytest
 
 from earmark.service.doctor.diagnosis import Diagnosis, State
 from earmark.service.doctor.milters import leads_to, misspelt, read_milters
-from earmark.service.doctor.postconf import Postfix, Server, read_servers, read_settings
-from earmark.service.doctor.postfix import Needs, diagnose_postfix, read_seconds
+from earmark.service.doctor.postconf import Postfix, Server, read_seconds, read_servers, read_settings
+from earmark.service.doctor.postfix import Needs, diagnose_postfix
 
 LISTEN = ("inet:127.0.0.1:8890", "unix:/var/spool/postfix/earmark/socket")
 NEEDS = Needs(LISTEN, 6.0)

@@ -22,6 +22,10 @@ SendmailOption = Annotated[
     Path | None,
     typer.Option("--sendmail-config", help="Sendmail's sendmail.cf.", show_default="/etc/mail/sendmail.cf, if there"),
 ]
+EximOption = Annotated[
+    Path | None,
+    typer.Option("--exim-config", help="Exim's configuration file.", show_default="Exim's own"),
+]
 _LONGEST = 1000
 
 
@@ -31,10 +35,12 @@ def register(app: typer.Typer) -> None:
 
 
 def doctor(
+    *,
     config: ConfigOption = None,
     state: StateOption = None,
     postfix_config: PostfixOption = None,
     sendmail_config: SendmailOption = None,
+    exim_config: EximOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Look, without changing anything, for what is wrong with earmark and around it. Exit status 1 if something is."""
@@ -42,7 +48,7 @@ def doctor(
     from earmark.service.doctor import State, examine
     from earmark.service.doctor.examination import Places
 
-    found = examine(Places(find_directory(config), state, postfix_config, sendmail_config))
+    found = examine(Places(find_directory(config), state, postfix_config, sendmail_config, exim_config))
     states = _print_json(found) if as_json else _print_lines(found)
     raise typer.Exit(1 if State.FAIL in states else 0)
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from earmark.config import ConfigError, Generation, load
 from earmark.core.checks.content import MixedMarks
 from earmark.service.doctor.diagnosis import Diagnosis, fails, passes, unknown
+from earmark.service.doctor.exim import Doors, examine_exim
 from earmark.service.doctor.machine import diagnose_clock, diagnose_files, diagnose_state
 from earmark.service.doctor.names import ask_resolvers, diagnose_lists, diagnose_resolver
 from earmark.service.doctor.postconf import PostconfError, Postfix, find_postconf, read_postfix
@@ -32,6 +33,8 @@ class Places(NamedTuple):
     """None for the directory that postconf(1) takes by itself."""
     sendmail: Path | None = None
     """The sendmail.cf; None for the usual place, where it need not be."""
+    exim: Path | None = None
+    """Exim's configuration file; None for the one that it takes by itself."""
 
 
 def examine(places: Places) -> Iterator[Diagnosis]:
@@ -55,6 +58,7 @@ def examine(places: Places) -> Iterator[Diagnosis]:
     else:
         yield from diagnose_postfix(postfix, _needs(generation))
     yield from diagnose_sendmail(places.sendmail, _needs(generation))
+    yield from examine_exim(_doors(generation), places.exim)
     yield from diagnose_stores(state, generation)
     yield from diagnose_scanners(state, generation)
     yield from _names(tested)
@@ -94,7 +98,14 @@ def _needs(generation: Generation) -> Needs:
         server.budget,
         server.scan_budget if policies.site.scanners else 0.0,
         readdresses=any(policy.content.mixed_marks is MixedMarks.DETAIL for policy in policies.all),
+        policy=server.policy.listen,
     )
+
+
+def _doors(generation: Generation) -> Doors:
+    server = generation.server
+    scan_budget = server.scan_budget if generation.policies.site.scanners else 0.0
+    return Doors(server.policy.listen, server.exim.listen, server.budget, scan_budget)
 
 
 def _names(tested: Tested) -> Iterator[Diagnosis]:

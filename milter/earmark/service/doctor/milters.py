@@ -22,13 +22,13 @@ class Milter(NamedTuple):
 
 def read_milters(value: str) -> list[Milter]:
     """Read a value of smtpd_milters with its $names expanded: entries, in braces where they have options."""
-    return [_milter(entry) for entry in _words(value)]
+    return [_milter(entry) for entry in words(value)]
 
 
 def _milter(entry: str) -> Milter:
     if not entry.startswith("{"):
         return Milter(entry, {})
-    endpoint, *options = [*_words(_bare(entry))] or [""]
+    endpoint, *options = [*words(_bare(entry))] or [""]
     pairs = [_bare(option).partition("=") for option in options]
     return Milter(_bare(endpoint), {name.strip(): value.strip() for name, _, value in pairs})
 
@@ -37,7 +37,7 @@ def _bare(word: str) -> str:
     return word.removeprefix("{").removesuffix("}").strip()
 
 
-def _words(text: str) -> Iterator[str]:
+def words(text: str) -> Iterator[str]:
     """Yield what commas and blanks separate; what stands in braces is one word."""
     depth, begin = 0, 0
     for place, character in enumerate(text):

@@ -1,22 +1,27 @@
-"""Postfix's configuration as postconf(1) tells it, so that what Postfix reads and what we read is the same.
+"""Postfix's configuration as postconf(1) tells it, so that what Postfix reads and what we read is the same."""
 
-Started with a list of arguments and no shell, with a time limit, and with a bound to what it may print.
-"""
-
-import os
-import select
-import shutil
-import subprocess
-import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-_LARGEST = 1 << 20
-"""Bytes that it may print."""
-_PLACES = f"{os.environ.get('PATH', '/usr/bin')}:/usr/sbin:/sbin:/usr/local/sbin"
+from earmark.service.doctor.programs import ProgramError, find_program, output_of
+
 _SAID_BY_ITSELF = "postconf: "
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+RESTRICTIONS = (
+    "smtpd_client_restrictions",
+    "smtpd_helo_restrictions",
+    "smtpd_sender_restrictions",
+    "smtpd_relay_restrictions",
+    "smtpd_recipient_restrictions",
+    "smtpd_data_restrictions",
+    "smtpd_end_of_data_restrictions",
+)
+"""Where check_policy_service may stand."""
 SETTINGS = (
+    *RESTRICTIONS,
+    "smtpd_policy_service_timeout",
+    "smtpd_policy_service_default_action",
     "mail_version",
     "queue_directory",
     "mail_owner",
@@ -57,7 +62,7 @@ class Postfix(NamedTuple):
 
 def find_postconf() -> str:
     """Return the path of the program; "" where there is none."""
-    return shutil.which("postconf", path=_PLACES) or ""
+    return find_program("postconf")
 
 
 def read_postfix(program: str, directory: Path | None, patience: float = 10.0) -> Postfix:
@@ -77,6 +82,12 @@ def read_settings(output: str) -> dict[str, str]:
     return {name: value.strip() for name, sign, value in pairs if sign}
 
 
+def read_seconds(value: str) -> int | None:
+    """Read a time of Postfix's, seconds where it has no unit; None for what is none."""
+    number, unit = (value[:-1], value[-1]) if value[-1:] in _SECONDS and value else (value, "s")
+    return int(number) * _SECONDS[unit] if number.isascii() and number.isdecimal() and len(number) < 10 else None
+
+
 def read_servers(master: str, settings: Mapping[str, str], own: Mapping[str, str]) -> Iterator[Server]:
     """Read what `postconf -M` prints. `own` has the overrides, keyed as `postconf -P` does: "smtp/inet/parameter"."""
     for line in master.splitlines():
@@ -91,36 +102,10 @@ def read_servers(master: str, settings: Mapping[str, str], own: Mapping[str, str
 def _output(program: str, words: list[str], patience: float) -> str:
     """Run postconf and return what it prints."""
     try:
-        process = subprocess.Popen(  # noqa: S603 - no shell; the words are ours and a directory of the administrator's
-            ["postconf", *words],  # noqa: S607 - `program` is started; it puts this name before what it says by itself
-            executable=program,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            env={"PATH": _PLACES, "LC_ALL": "C"},
-        )
-    except OSError as error:
-        raise PostconfError(f"{program}: {error.strerror}") from error
-    with process:
-        try:
-            said = _read(process, patience).decode("utf-8", "replace")
-        finally:
-            process.kill()  # harmless to one that has ended
+        _, said = output_of(program, ["postconf", *words], patience)
+    except ProgramError as error:
+        raise PostconfError(str(error)) from error
     fatal = [line for line in said.splitlines() if line.startswith(f"{_SAID_BY_ITSELF}fatal: ")]
     if fatal:
         raise PostconfError(fatal[0])
     return said
-
-
-def _read(process: "subprocess.Popen[bytes]", patience: float) -> bytes:
-    deadline = time.monotonic() + patience
-    assert process.stdout is not None  # noqa: S101 - a pipe was asked for
-    pipe, said = process.stdout.fileno(), b""
-    while len(said) < _LARGEST:
-        if not select.select([pipe], [], [], max(deadline - time.monotonic(), 0))[0]:
-            raise PostconfError(f"postconf: no answer within {patience:g} s")
-        data = os.read(pipe, 65536)
-        if not data:
-            return said
-        said += data
-    raise PostconfError(f"postconf: it prints more than {_LARGEST} bytes")

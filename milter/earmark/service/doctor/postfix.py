@@ -8,11 +8,11 @@ from typing import NamedTuple
 
 from earmark.service.doctor.diagnosis import Diagnosis, fails, passes, unknown, warns
 from earmark.service.doctor.milters import Milter, leads_to, misspelt, read_milters
-from earmark.service.doctor.postconf import Postfix, Server
+from earmark.service.doctor.policy_service import ask_us, diagnose_policy_service
+from earmark.service.doctor.postconf import Postfix, Server, read_seconds
 
 _MARGIN = 2
 """Postfix must have at least so many times our budget: its clock runs from before we read to after we answer."""
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _STRICT_ENDS = ("normalize", "yes", "reject", "note")
 _MEND_NEWLINE = "set smtpd_forbid_bare_newline = normalize in main.cf"
 
@@ -45,6 +45,8 @@ class Needs(NamedTuple):
     """Likewise; 0 where there is no scanner."""
     readdresses: bool = False
     """Some policy has mixed_marks = "detail"."""
+    policy: Sequence[str] = ()
+    """As in [policy] listen."""
 
 
 def diagnose_postfix(postfix: Postfix, needs: Needs) -> Iterator[Diagnosis]:
@@ -55,7 +57,11 @@ def diagnose_postfix(postfix: Postfix, needs: Needs) -> Iterator[Diagnosis]:
         yield unknown("postfix", "master.cf has no smtpd", "run earmark doctor where mail comes in")
     somewhere = any(each.ours for each in wired)
     for each in wired:
-        yield from _wiring(each, listen, somewhere=somewhere)
+        if each.ours or not ask_us(each.server, needs.policy):
+            yield from _wiring(each, listen, somewhere=somewhere)
+        yield from diagnose_policy_service(
+            each.names, each.server, needs.policy, needs.budget, has_milter=each.ours is not None
+        )
         if each.ours:
             settings = each.server.settings
             yield _default_action(each.names, _option(each.ours, settings, "default_action"))
@@ -166,12 +172,6 @@ def _timeout(check: str, option: str, value: str, budget: _Budget) -> Diagnosis:
     if seconds < least:
         return fails(check, f"{seen}: Postfix gives up on us while we wait for {budget.awaited}", mend)
     return passes(check, seen)
-
-
-def read_seconds(value: str) -> int | None:
-    """Read a time of Postfix's, seconds where it has no unit; None for what is none."""
-    number, unit = (value[:-1], value[-1]) if value[-1:] in _SECONDS and value else (value, "s")
-    return int(number) * _SECONDS[unit] if number.isascii() and number.isdecimal() and len(number) < 10 else None
 
 
 def _protocol(names: str, value: str) -> Diagnosis:
