@@ -188,7 +188,9 @@ async def test_nothing_outlives_a_caller_that_is_killed(tmp_path: Path) -> None:
         "import sys; from earmark.cluster.namespaces import Host, run;"
         "run(Host('here'), ['sh', '-c', 'echo yes >\"$0\"; sleep 600', sys.argv[1]], 600)"
     )
-    caller = await asyncio.create_subprocess_exec(sys.executable, "-c", code, str(started))
+    caller = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", code, str(started), env={**os.environ, "TMPDIR": str(tmp_path)}
+    )
     await until(lambda: started.exists() and started.read_text() == "yes\n", 30.0)
     below = descendants(caller.pid)
     assert len(below) >= 3, "unshare, the command, its child"
