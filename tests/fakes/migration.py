@@ -291,7 +291,7 @@ _COMMANDS: tuple[tuple[str, tuple[str, ...], str, tuple[str, ...]], ...] = (
 )
 """How a command begins, what it needs, what it makes, and what it ends."""
 _LOOKS: tuple[tuple[str, str, str], ...] = (
-    ("lvs --noheadings --options lv_name vg_host", "volume", "  mail\n"),
+    ("lvs --noheadings --options lv_name vg_host", "volume", "  earmark\n"),
     ("drbdadm show-gi", "metadata", ""),
     ("drbdadm dstate", "first data", "UpToDate/Inconsistent\n"),
     ("sfdisk --dump", "partition", "label: dos\nlabel-id: 0x5126ac48\n"),

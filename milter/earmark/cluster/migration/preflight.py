@@ -7,6 +7,7 @@ from earmark.cluster.migration.actions import Command, Plan
 from earmark.cluster.migration.facts import Facts, Kernel
 from earmark.cluster.migration.probes import TOOLS
 from earmark.cluster.migration.request import Request
+from earmark.cluster.migration.steps_copy import can_be_held
 
 _MEBIBYTE = 1 << 20
 _GIBIBYTE = 1 << 30
@@ -156,6 +157,10 @@ def _services(request: Request, facts: Facts) -> Iterator[Finding]:
         yield Finding("source", "no-rsync", "apt-get install rsync there")
     elif facts.rsync < (3,):
         yield Finding("source", "old-rsync", "rsync before 3.0 copies no ACLs and no attributes", refuses=False)
+    if not can_be_held(facts):
+        yield Finding(
+            "source", "not-held", "before Debian 6: started again, it takes mail beside the guest", refuses=False
+        )
     if request.source.address is None:
         yield Finding(
             "source", "address-unknown", "[source] address is not set: two machines may have the guest's", refuses=False

@@ -18,7 +18,7 @@ from earmark.cluster.migration.actions import (
     Undo,
     Where,
 )
-from earmark.cluster.migration.facts import Facts
+from earmark.cluster.migration.facts import Facts, version
 from earmark.cluster.migration.layout import Layout
 from earmark.cluster.migration.request import Request
 from earmark.cluster.migration.ssh import rsync_source
@@ -102,7 +102,7 @@ def outage_steps(request: Request, facts: Facts, disk: Layout) -> Iterator[Step]
         _copy(request, facts, disk, "--delete"),
         outage=request.by_ssh,
     )
-    if request.by_ssh:
+    if request.by_ssh and can_be_held(facts):
         yield _holding(request, facts)
 
 
@@ -137,6 +137,11 @@ def _stopping(request: Request, facts: Facts) -> Iterator[Step]:
             undo=tuple(_service(facts, name, "start") for name in reversed(others)),
             outage=True,
         )
+
+
+def can_be_held(facts: Facts) -> bool:
+    """Whether the source knows how to leave a service off when it starts: Debian 6 and newer."""
+    return facts.systemd or version(facts.release) >= (6,)
 
 
 def _holding(request: Request, facts: Facts) -> Step:

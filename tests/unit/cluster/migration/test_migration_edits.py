@@ -55,5 +55,12 @@ def test_bytes_that_are_no_text_stay_as_they_are() -> None:
     assert after.startswith(b"# caf\xe9 \xc2\x85 \x0b\x1c\n/dev/a / ext4 defaults 0 1\n")
 
 
+def test_a_card_may_have_another_name_than_before() -> None:
+    rule = 'SUBSYSTEM=="net", ATTR{address}=="00:16:3e:11:22:33", NAME="eth0"\n'
+    after = edits.net_rules(rule, interface="lan0", old="eth0", mac=MAC)
+    assert after == f'SUBSYSTEM=="net", ATTR{{address}}=="{MAC}", NAME="lan0"\n'
+    assert edits.net_rules(after, interface="lan0", old="eth0", mac=MAC) == after
+
+
 def test_the_card_gets_its_name_by_its_address_where_systemd_looks() -> None:
     assert edits.net_link("", interface="eth0", mac=MAC) == f"[Match]\nMACAddress={MAC}\n\n[Link]\nName=eth0\n"

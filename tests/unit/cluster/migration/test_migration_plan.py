@@ -82,6 +82,10 @@ def test_the_last_copy_comes_after_the_mail_is_stopped_and_before_the_source_is_
     assert [name for name in order if name in wanted] == wanted
 
 
+def test_a_source_that_cannot_leave_services_off_is_not_asked_to() -> None:
+    assert "hold-source" not in names(example(), release="4.0\n")
+
+
 def test_a_source_with_another_address_stays_on() -> None:
     assert "switch-off" not in names(example(address='address = "192.0.2.99"  # both lines begin so; the first is it'))
 
@@ -238,6 +242,7 @@ def _packages(*leave_out: str, **add: str) -> str:
         ({"used": "", "mounts": ""}, "size-unknown", True),
         ({"inodes": "F I U F P M\n/dev/xvda2 9999999 9000000 1 1% /\n"}, "too-many-files", True),
         ({"services": "postfix\nspamassassin\n"}, "no-service", True),
+        ({"release": "4.0\n"}, "not-held", False),
         ({"rsync": None}, "no-rsync", True),
         ({"rsync": "rsync  version 2.6.9  protocol version 29\n"}, "old-rsync", False),
         ({"fstab": "# nothing\n"}, "no-root-in-fstab", False),
