@@ -196,6 +196,20 @@ def test_a_crew_fills_up_and_admits_workers_as_they_get_ready(crew: Crew, childr
     assert len(children.pids) == 3
 
 
+def test_a_crew_knows_whether_somebody_still_accepts(crew: Crew, children: Children) -> None:
+    crew.tick(time.monotonic())
+    assert not crew.accepting
+    for end in children.ends[:2]:
+        end.send({**SIGN_OF_LIFE, "accepting": True})
+    hear(crew)
+    children.ends[0].send({**SIGN_OF_LIFE, "accepting": False})
+    hear(crew)
+    assert crew.accepting
+    children.ends[1].send({**SIGN_OF_LIFE, "accepting": False})
+    hear(crew)
+    assert not crew.accepting
+
+
 def test_silence_is_counted_from_the_last_word_and_the_start_has_more_time(crew: Crew, children: Children) -> None:
     now = time.monotonic()
     crew.tick(now)

@@ -66,7 +66,9 @@ class LibmilterFront:
         self._links: set[Link] = set()
         """The open connections; threads add and discard, which the interpreter does whole."""
         self._accepting = -1
-        """The descriptor that libmilter accepts on."""
+        """The descriptor that libmilter accepts on, until it stops by itself and closes it."""
+        self._listener = -1
+        """The inode of the socket that was put there."""
         self._closed = False
         """Nobody is judged any more: what still comes until the process ends is put off."""
         self._empty = asyncio.Event()
@@ -86,6 +88,7 @@ class LibmilterFront:
             self._register()
             self._accepting = _open_socket(listener.family)
         os.dup2(listener.fileno(), self._accepting, inheritable=False)
+        self._listener = _inode(self._accepting)
         if starting:
             threading.Thread(target=self._serve, name="libmilter", daemon=True).start()
             self._say_what_is_lost()
@@ -106,7 +109,7 @@ class LibmilterFront:
 
     def drain(self) -> None:
         """Accept nothing more. A connection ends with its SMTP session; one between two clients, with the process."""
-        if self._accepting >= 0:
+        if self._accepting >= 0 and _inode(self._accepting) == self._listener:
             nothing = os.eventfd(0)
             os.dup2(nothing, self._accepting, inheritable=False)
             os.close(nothing)
@@ -326,6 +329,14 @@ def _open_socket(family: int) -> int:
         milter.opensocket(False)
         (opened,) = set(_listening()) - before
         return opened
+
+
+def _inode(descriptor: int) -> int:
+    """Return which file or socket a descriptor is of; 0 where it is closed."""
+    try:
+        return os.fstat(descriptor).st_ino
+    except OSError:
+        return 0
 
 
 def _listening() -> Iterator[int]:

@@ -63,6 +63,7 @@ class Child:
     leave_by: float = float("inf")
     killed: bool = False
     sessions: int = 0
+    accepting: bool = False
     counters: dict[str, int] = field(default_factory=dict)
 
 
@@ -117,6 +118,11 @@ class Crew:
         """Whether at least one worker is ready and has been heard lately."""
         return any(now - c.heard < LATE / 2 for c in self.of(Role.WORKER, self.bundle, State.READY))
 
+    @property
+    def accepting(self) -> bool:
+        """Whether some worker still takes connections, as far as they have told."""
+        return any(child.accepting for child in self.children.values())
+
     def tick(self, now: float) -> None:
         """Kill what hangs or stays too long, start what is missing. To be called after all messages were heard."""
         for child in list(self.children.values()):
@@ -159,6 +165,7 @@ class Crew:
             message, _ = received
             child.heard = time.monotonic()
             child.sessions = message["sessions"]
+            child.accepting = message.get("accepting", False)
             child.counters = message["counters"]
             self._post(child, message)
             if child.state is State.STARTING:

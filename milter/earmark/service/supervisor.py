@@ -34,6 +34,9 @@ _STARVED = 1.0
 _UNREADY = 5.0
 """Seconds without any worker that answers, after which connections are refused: an MTA goes to the next filter when it
 is refused (0.1 s), and waits for its own time-out when it is accepted and then hears nothing."""
+_SHUT_WITHIN = 1.0
+"""Seconds that workers have to stop accepting when all leave. Only then are the sockets shut: libmilter takes one that
+others have shut for a fault, and ends its sessions."""
 
 _FIRST_ROUND = 3.0
 """Seconds that the first round of canaries may take before the service is called ready without it. It serves anyway."""
@@ -72,6 +75,7 @@ class Supervisor:
         self._started = time.time()
         self._answered = self._turned = time.monotonic()
         self._told = ""
+        self._shut_at = math.inf
         self._wake, self._woken = socket.socketpair()
 
     def run(self) -> None:
@@ -140,7 +144,7 @@ class Supervisor:
         self._log.event("draining", seconds=self._crew.bundle.drain)
         self._notifier.tell("STOPPING=1")
         self._crew.drain()
-        self._listeners.keep(())
+        self._shut_at = time.monotonic() + _SHUT_WITHIN
 
     def _obey(self, command: dict[str, Any], caller: Caller) -> None:
         match command.get("do"):
@@ -201,7 +205,9 @@ class Supervisor:
         child.channel.send({"do": "accept"}, self._listeners.chosen(child.bundle.listen))
 
     def _refuse_or_accept(self, now: float) -> None:
-        if self._crew.leaving or self._crew.answering(now):
+        if self._crew.leaving and (now > self._shut_at or not self._crew.accepting):
+            self._listeners.keep(())
+        elif self._crew.leaving or self._crew.answering(now):
             self._answered = now
         elif self._listeners and now - self._answered > _UNREADY:
             self._log.event("refusing", level="error", why=f"no worker has been ready for {_UNREADY:g} s")

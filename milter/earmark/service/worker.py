@@ -113,6 +113,7 @@ class Worker:
         self._arriving: set[asyncio.Task[Any]] = set()
         """Connections that were accepted and are not yet the front's: the loop itself holds tasks only weakly."""
         self._draining = asyncio.Event()
+        self._accepting = True
         self._reported = 0.0
         self.counters: Counter[str] = Counter()
 
@@ -177,6 +178,8 @@ class Worker:
         await asyncio.gather(*self._arriving, return_exceptions=True)
         for front in self._fronts.values():
             front.drain()
+        self._accepting = False
+        self._report()
         if not await self._empty_within(drain):
             self._log.event("cut_off", level="warning", sessions=self._sessions)
             for front in self._fronts.values():
@@ -214,7 +217,12 @@ class Worker:
         self._reported = time.monotonic()
         self.counters["history_dropped"] = self._history.dropped
         self.counters["log_failed"] = self._log.failed
-        told = {"sessions": self._sessions, "counters": self.counters, "scanners": scanner_lines(self._scanners)}
+        told = {
+            "sessions": self._sessions,
+            "accepting": self._accepting,
+            "counters": self.counters,
+            "scanners": scanner_lines(self._scanners),
+        }
         for counts in portions(self._zones.counts()):
             self._channel.send({**told, "zones": counts})
 
