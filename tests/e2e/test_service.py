@@ -14,7 +14,7 @@ import pytest
 
 from e2e_lab.processes import reachable_by_nobody
 from earmark.wire.milter import Command
-from fakes.running_service import CLEAN, LISTED, RunningService, alive, name_server, wait_until
+from fakes.running_service import CLEAN, ENGINE, LISTED, RunningService, alive, name_server, two_sockets, wait_until
 from fakes.scripted_mta import ACCEPTED, REFUSED, ScriptedMta
 
 
@@ -53,6 +53,7 @@ def judged(service: RunningService, client: str) -> int:
         return mta.rcpt()
 
 
+@two_sockets
 def test_it_refuses_a_listed_client_and_accepts_another_on_both_kinds_of_socket(service: RunningService) -> None:
     for address in (service.address, str(service.top / "milter.sock")):
         with ScriptedMta(address) as mta:
@@ -222,6 +223,7 @@ def test_the_children_end_with_a_killed_supervisor_even_those_that_hang(service:
     assert service.refuses()
 
 
+@two_sockets
 def test_it_starts_over_the_stale_files_of_a_killed_one(service: RunningService) -> None:
     service.process.kill()
     service.process.wait()
@@ -230,6 +232,7 @@ def test_it_starts_over_the_stale_files_of_a_killed_one(service: RunningService)
     assert judged(service, LISTED) == REFUSED
 
 
+@two_sockets
 def test_a_second_instance_on_the_same_state_or_socket_says_who_is_there(service: RunningService) -> None:
     second = service.command("serve")
     assert second.returncode == 1
@@ -275,7 +278,7 @@ def test_root_is_given_up_for_the_account_that_then_owns_everything(idle: Runnin
         status = Path(f"/proc/{pid}/status").read_text()
         assert f"Uid:\t{nobody.pw_uid}\t{nobody.pw_uid}\t{nobody.pw_uid}" in status
         assert "\nGroups:\t65534 \n" in status
-    for path in (idle.top / "milter.sock", idle.top / "state", idle.top / "state" / "control.sock"):
+    for path in (*idle.top.glob("milter.sock"), idle.top / "state", idle.top / "state" / "control.sock"):
         assert path.stat().st_uid == nobody.pw_uid
     assert (idle.top / "state").stat().st_mode & 0o777 == 0o750
     assert (idle.top / "state" / "control.sock").stat().st_mode & 0o777 == 0o600
@@ -300,7 +303,8 @@ def test_it_recovers_when_its_descriptors_were_used_up(idle: RunningService) -> 
     with contextlib.ExitStack() as connections:
         for _ in range(200):
             connections.enter_context(socket.create_connection(idle.address, timeout=20))
-        wait_until(lambda: idle.counter("accept_failed"), "no more can be accepted")
+        if ENGINE == "native":  # libmilter tells nobody
+            wait_until(lambda: idle.counter("accept_failed"), "no more can be accepted")
         assert len(idle.workers()) == 2
     assert judged(idle, LISTED) == REFUSED
     assert not idle.events("killing")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from fakes.running_service import CLEAN, LISTED, RunningService, name_server, wait_until
+from fakes.running_service import CLEAN, LISTED, RunningService, name_server, two_sockets, wait_until
 from fakes.scripted_mta import ACCEPTED, REFUSED, ScriptedMta
 
 
@@ -94,6 +94,7 @@ def test_what_only_a_restart_can_change_is_refused_by_name(service: RunningServi
     assert answer["problems"] == ["policies/server.toml: state: a change takes effect at a restart, not at a reload"]
 
 
+@two_sockets
 def test_a_reload_opens_and_closes_sockets_as_the_files_say(service: RunningService) -> None:
     text = service.server.read_text()
     service.server.write_text(text.replace("milter.sock", "other.sock"))

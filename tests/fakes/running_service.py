@@ -16,10 +16,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 PYTHON = sys.executable
 LISTED, CLEAN = "192.0.2.2", "198.51.100.7"
 WITHIN = 30.0
+ENGINE = os.environ.get("EARMARK_ENGINE", "native")
+"""The milter engine. libmilter listens on one socket, by TCP; then there is no unix one."""
+two_sockets = pytest.mark.skipif(ENGINE == "libmilter", reason="libmilter listens on one socket")
+"""What a test is marked with that is about both."""
 
 _SERVER = """schema = 1
 user = "{user}"
@@ -28,7 +34,8 @@ workers = {workers}
 drain = {drain}
 
 [milter]
-listen = ["inet:127.0.0.1:{port}", "unix:{top}/milter.sock"]
+engine = "{engine}"
+listen = {listen}
 
 [dns]
 resolvers = ["{resolver}"]
@@ -93,11 +100,17 @@ class RunningService:
         shutil.copy(ROOT / "policies" / "default.toml", self.config / "policies")
         (self.config / "rules" / "lists.toml").write_text(_RULES)
         self.server = self.config / "policies" / "server.toml"
-        self.server.write_text(
-            _SERVER.format(
-                user=user or getpass.getuser(), top=top, workers=workers, drain=drain, port=self.port, resolver=resolver
-            )
+        listen = [f"inet:127.0.0.1:{self.port}", f"unix:{top}/milter.sock"]
+        text = _SERVER.format(
+            user=user or getpass.getuser(),
+            top=top,
+            workers=workers,
+            drain=drain,
+            resolver=resolver,
+            engine=ENGINE,
+            listen=json.dumps(listen[:1] if ENGINE == "libmilter" else listen),
         )
+        self.server.write_text(text)
         self.domain = self.config / "policies" / "domains" / "example.org.toml"
         self.set_mode("enforce")
         self.process: subprocess.Popen[bytes]
