@@ -24,6 +24,13 @@ def test_unbound_takes_the_resolver_lines() -> None:
     told_by("unbound-checkconf", DEPLOY / "unbound" / "earmark.conf")
 
 
+def test_the_unit_has_room_for_a_thousand_sessions_that_wait_in_each_of_two_generations() -> None:
+    """With libmilter each takes a thread (docs/libmilter.md)."""
+    unit = (DEPLOY / "systemd" / "earmark.service").read_text()
+    (limit,) = (int(line.partition("=")[2]) for line in unit.splitlines() if line.startswith("TasksMax="))
+    assert limit >= 2 * 1000 + 500
+
+
 @pytest.mark.parametrize(
     ("forged", "folder"), [(FORGED, "INBOX"), (b"X-Earmark: v=1; id=0123456789AB\n" + FORGED, "Junk")]
 )
