@@ -92,19 +92,25 @@ def undo(
     ] = False,
     journals: JournalOption = _JOURNALS,
 ) -> None:
-    """Go back to the source. It has never been changed but for its services; the guest's disk stays as it is."""
+    """Go back to the source. It has never been changed but for its services; the guest's disk stays as it is.
+
+    Where there is none, a new guest's disk is let go until it has been started.
+    """
     from earmark.cluster.migration.runner import Runner
 
     request = _request(file)
     journal = _journal(request, journals)
     steps = _plan(request, _begun(request, journal, dry_run=True))
+    if request.is_new and "boot" in journal.state.touched:
+        fail("a new guest that has been started has nothing to go back to: shut it down and wipe its disk by hand")
     if "boot" in journal.state.touched:
         if leave_mail:
             journal.append("left-mail")
         else:
             _assert_no_mail_is_left(request, journal)
     ended = Runner(steps, _machines(request), journal, _Told()).undo()
-    _end(file, ended, "the source serves as before; its copy stays until you delete it")
+    stays = "its copy stays until you delete it"
+    _end(file, ended, "what is on the disk stays" if request.is_new else f"the source serves as before; {stays}")
 
 
 def _request(file: Path) -> "Request":

@@ -53,6 +53,8 @@ def render(inventory: Inventory) -> dict[str, File]:
     """Return every file, by machine and path. The same inventory gives the same bytes."""
     files = {"cluster/cib.xml": File(render_cib(inventory)), **render_runbooks(inventory)}
     files["cluster/ansible.yml"] = File(render_playbook(inventory))
+    if inventory.guest:
+        files["cluster/guest-build.toml"] = File(fill("guest-build.toml", inventory=inventory, device=DRBD_DEVICE))
     for host in inventory.hosts:
         files |= {f"{host.name}/{path}": file for path, file in _host(inventory, host)}
     if inventory.arbitrator:

@@ -10,7 +10,14 @@ from earmark.cluster.migration.request import Request
 DISK_TYPES = frozenset({"btrfs", "ext2", "ext3", "ext4", "f2fs", "jfs", "reiserfs", "xfs"})
 """File systems on disks of the source: they move. All others that are mounted are left out."""
 
+NEW_GUEST = 3 << 30
+"""Bytes: room for a Debian with a kernel, the programs of a mail server and their next versions."""
+
 Version = tuple[int, ...]
+
+
+_KEY = re.compile(r"^[^#\n]*\b[a-z0-9@.-]{4,60} AAAA", re.MULTILINE)
+"""A line of sshd's authorized_keys: options, kind and, in base64, a key, which begins with the length of its kind."""
 
 
 class Answer(NamedTuple):
@@ -84,6 +91,10 @@ class Facts:
     """Bytes that the volume group has left; None where there is no such group."""
     domain: str
     """The text of the libvirt domain."""
+    keys: bool = False
+    """Of a new guest: whether there is a public key to log in with."""
+    files: bool = False
+    """Of a new guest: whether what is laid over its root is there."""
 
     @property
     def systemd(self) -> bool:
@@ -117,7 +128,7 @@ def read_facts(request: Request, answers: Mapping[str, Answer]) -> Facts:
         return answers[name].output if name in answers else ""
 
     mounts = _mounts(text("mounts"))
-    first = answers.get("answers", Answer(1, "", "not asked"))
+    first = answers.get("answers", Answer(0 if request.is_new else 1, "", "not asked"))
     return Facts(
         reached=first.status == 0,
         why_not="" if first.status == 0 else first.errors.strip(),
@@ -132,7 +143,7 @@ def read_facts(request: Request, answers: Mapping[str, Answer]) -> Facts:
         services=frozenset(word.removesuffix(".service") for word in some("services").split()),
         log=bool(text("log")),
         left_out=_left_out(mounts),
-        used=_sum(text("used"), mounts, request.by_ssh) * 1024,
+        used=NEW_GUEST if request.is_new else _sum(text("used"), mounts, request.by_ssh) * 1024,
         inodes=_sum(text("inodes"), mounts, request.by_ssh),
         rsync=_rsync(text("rsync")) if request.by_ssh else (3, 1),
         machine=text("machine").strip(),
@@ -142,6 +153,8 @@ def read_facts(request: Request, answers: Mapping[str, Answer]) -> Facts:
         volume=_number(text("volume")),
         free=_number(text("free")),
         domain=text("domain"),
+        keys=bool(_KEY.search(text("keys"))),
+        files=bool(text("files")),
     )
 
 

@@ -19,8 +19,10 @@ def preflight(request: Request, facts: Facts, plan: Plan) -> list[Finding]:
     """Return all that is wrong or doubtful. What `refuses` must be mended before the first step."""
     if not facts.reached:
         return [Finding("source", "source-unreachable", f"{request.source.at}: {facts.why_not or 'no answer'}")]
-    checks = (_architecture, _kernel, _boot_loader, _room, _services, _files, _guest)
+    moved = (_architecture, _kernel, _boot_loader, _room, _services, _files, _guest, _packages)
+    checks = (_beginning, _room, _guest) if request.is_new else moved
     return [
+        *_here(facts),
         *(finding for check in checks for finding in check(request, facts)),
         *_tools(facts, plan),
     ]
@@ -39,9 +41,20 @@ def missing(kernel: Kernel) -> list[str]:
     return sorted(needed)
 
 
-def _architecture(request: Request, facts: Facts) -> Iterator[Finding]:
+def _here(facts: Facts) -> Iterator[Finding]:
     if facts.machine != "x86_64":
         yield Finding("here", "architecture-here", f"this host is {facts.machine or 'unknown'}, not x86_64")
+
+
+def _beginning(request: Request, facts: Facts) -> Iterator[Finding]:
+    source = request.source
+    if not facts.keys:
+        yield Finding("here", "no-key", f"{source.authorized_keys} has no public key: nobody could log in")
+    if source.files and not facts.files:
+        yield Finding("here", "no-files", f"{source.files}/etc is not there: earmark cluster render writes it")
+
+
+def _architecture(request: Request, facts: Facts) -> Iterator[Finding]:
     match facts.architecture:
         case "amd64":
             pass
@@ -202,6 +215,9 @@ def _guest(request: Request, facts: Facts) -> Iterator[Finding]:
             yield Finding("guest", "other-mac", f"{request.guest.domain} does not have {request.guest.mac}")
         elif request.target.device not in facts.domain:
             yield Finding("guest", "other-disk", f"{request.guest.domain} does not have {request.target.device}")
+
+
+def _packages(request: Request, facts: Facts) -> Iterator[Finding]:
     if not facts.systemd and "acpid" not in facts.packages:
         yield Finding(
             "source",

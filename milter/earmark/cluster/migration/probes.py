@@ -20,6 +20,8 @@ TOOLS = (
 
 def probes(request: Request) -> dict[str, Command]:
     """Return the questions, by name."""
+    if request.is_new:
+        return _of_its_beginning(request) | _of_this_host(request)
     return _of_the_source(request) | _of_its_size(request) | _of_this_host(request)
 
 
@@ -49,6 +51,13 @@ def _of_the_source(request: Request) -> dict[str, Command]:
         "services": _asked(on, "ls", f"{root}/etc/init.d", f"{root}/lib/systemd/system", f"{root}/etc/systemd/system"),
         "log": _asked(on, "ls", f"{root}{request.source.log or '/etc'}"),
     }
+
+
+def _of_its_beginning(request: Request) -> dict[str, Command]:
+    asked = {"keys": _asked("here", "cat", request.source.authorized_keys)}
+    if request.source.files:
+        asked["files"] = _asked("here", "ls", f"{request.source.files}/etc")
+    return asked
 
 
 def _of_its_size(request: Request) -> dict[str, Command]:

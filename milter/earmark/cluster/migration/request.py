@@ -1,10 +1,10 @@
-"""The migration file: what moves, and whereto (deploy/cluster/migration.example.toml)."""
+"""The migration file: what moves, or begins, and whereto (deploy/cluster/migration.example.toml)."""
 
 import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, PlainValidator
+from pydantic import Field, PlainValidator, model_validator
 
 from earmark.cluster.inventory import Address, Device, Interface, Mac, Name
 from earmark.config import values
@@ -56,10 +56,17 @@ Words = list[Annotated[str, PlainValidator(values.ascii_line(200))]]
 
 
 class Source(Table):
-    """The machine that moves. It is read, its mail services are stopped, and nothing of it is ever deleted."""
+    """The machine that moves. It is read, its mail services are stopped, and nothing of it is ever deleted.
 
-    at: Annotated[Place, Field(min_length=1)]
-    kind: Literal["xen", "kvm", "physical"]
+    Or there is none, `kind = "new"`: a guest that begins empty is made of a Debian, `files` and `authorized_keys`.
+    """
+
+    at: Place = ""
+    kind: Literal["xen", "kvm", "physical", "new"]
+    files: FilePath = ""
+    """Of a new guest: a directory here whose files are laid over its root; `earmark cluster render` writes guest/."""
+    authorized_keys: FilePath = ""
+    """Of a new guest: a file here with the public keys that root may log in with. It has no password."""
     address: Address | None = None
     """Where it takes mail. The same as the guest's: then the source is switched off before the guest boots."""
     interface: Interface = "eth0"
@@ -71,6 +78,19 @@ class Source(Table):
     """Seconds that the MTA's processes get to end by themselves."""
     log: FilePath = "/var/log/mail.log"
     """The MTA's; "" where it logs to no file."""
+
+    @model_validator(mode="after")
+    def _old_or_new(self) -> Self:
+        if self.kind != "new":
+            if not self.at:
+                raise ValueError('at is missing: the machine that moves, such as "root@198.51.100.25"')
+            if self.files or self.authorized_keys:
+                raise ValueError('files and authorized_keys are for kind = "new"')
+        elif self.at:
+            raise ValueError('a new guest comes from nowhere: leave out at, or kind = "new"')
+        elif not self.authorized_keys:
+            raise ValueError("authorized_keys is missing: without it nobody could log in to a new guest")
+        return self
 
 
 class Target(Table):
@@ -93,6 +113,8 @@ class Target(Table):
     installer has put there; the domain's <kernel>, as Xen's guests often have it."""
     suite: Annotated[str, _like(_SUITE, "a suite such as bookworm")] = "bookworm"
     mirror: Annotated[str, PlainValidator(values.url)] = "https://deb.debian.org/debian"
+    security: Annotated[str, PlainValidator(values.url)] = "https://deb.debian.org/debian-security"
+    """Where a new guest has security updates from."""
     mount: FilePath = "/run/earmark-migrate"
     """Below it the guest's disk is mounted meanwhile."""
 
@@ -129,10 +151,21 @@ class Request(Table):
     target: Target
     guest: Guest
 
+    @model_validator(mode="after")
+    def _kernel_of_its_own(self) -> Self:
+        if self.is_new and self.target.kernel != "debootstrap":
+            raise ValueError('a new guest has [target] kernel = "debootstrap"')
+        return self
+
+    @property
+    def is_new(self) -> bool:
+        """Whether there is no source: the guest begins empty."""
+        return self.source.kind == "new"
+
     @property
     def by_ssh(self) -> bool:
         """Whether the source is a running machine."""
-        return not self.source.at.startswith("/")
+        return not self.is_new and not self.source.at.startswith("/")
 
     @property
     def root(self) -> str:

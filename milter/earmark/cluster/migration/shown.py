@@ -13,10 +13,11 @@ from earmark.core.text import printable
 
 def shown_plan(request: Request, facts: Facts, findings: Iterable[Finding], plan: Plan) -> Iterator[str]:
     """Yield the lines: what was seen, what stands against it, and the steps with their commands, signs and undo."""
-    source = request.source
-    yield f"{request.name}: {source.kind} {source.at} -> {request.target.device}"
-    yield ""
-    yield from _seen(facts)
+    source = "a new guest" if request.is_new else f"{request.source.kind} {request.source.at}"
+    yield f"{request.name}: {source} -> {request.target.device}"
+    if not request.is_new:
+        yield ""
+        yield from _seen(facts)
     for finding in findings:
         yield printable(str(finding), 500)
     if not facts.reached:

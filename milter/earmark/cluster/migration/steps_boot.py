@@ -14,8 +14,10 @@ _SWITCH = {
     "kvm": "virsh start on its host",
     "physical": "its power button, or its management board",
 }
-_STAYS = (ByHand("goes with the partition"),)
-_SKELETON = "linux-image-amd64,grub-pc,lvm2,initramfs-tools,udev"
+STAYS = (ByHand("goes with the partition"),)
+BOOTS = ("linux-image-amd64", "grub-pc", "lvm2", "initramfs-tools", "udev")
+"""What a Debian needs to boot from the guest's disk."""
+GRUB_FOR_BIOS = ("--target=i386-pc",)
 
 
 def _inside(disk: Layout, *words: str, seconds: float = 900, stdin: str = "") -> Command:
@@ -26,24 +28,27 @@ def _inside(disk: Layout, *words: str, seconds: float = 900, stdin: str = "") ->
 def skeleton_steps(request: Request, facts: Facts, disk: Layout) -> Iterator[Step]:
     """Yield what puts a Debian on the disk whose kernel and boot loader stay, and makes it boot while it is whole."""
     same = "--merged-usr" if facts.merged else "--no-merged-usr"
-    words = ("debootstrap", f"--include={_SKELETON}", "--arch=amd64", same, request.target.suite)
+    words = ("debootstrap", f"--include={','.join(BOOTS)}", "--arch=amd64", same, request.target.suite)
     yield Step(
         "skeleton",
         f"a {request.target.suite} whose kernel, modules and boot loader stay; all else will be the source's",
         (Command((*words, disk.mount, request.target.mirror), seconds=3600),),
-        undo=_STAYS,
+        undo=STAYS,
         advice=f"its own log: {disk.mount}/debootstrap/debootstrap.log",
     )
-    yield from _loader(disk, ("--target=i386-pc",), _STAYS, outage=False)
+    yield from booting_steps(disk, GRUB_FOR_BIOS, STAYS)
 
 
 def loader_steps(request: Request, facts: Facts, disk: Layout) -> Iterator[Step]:
     """Yield what makes the source's own kernel boot, with its own programs."""
     knows_targets = facts.newer("grub-pc", (2,)) or facts.newer("grub-pc-bin", (2,))
-    yield from _loader(disk, ("--target=i386-pc",) if knows_targets else (), (), outage=request.by_ssh)
+    yield from booting_steps(disk, GRUB_FOR_BIOS if knows_targets else (), (), outage=request.by_ssh)
 
 
-def _loader(disk: Layout, target: tuple[str, ...], undo: tuple[Undo, ...], *, outage: bool) -> Iterator[Step]:
+def booting_steps(
+    disk: Layout, target: tuple[str, ...], undo: tuple[Undo, ...], *, outage: bool = False
+) -> Iterator[Step]:
+    """Yield what builds initramfs and boot loader with the guest's own programs."""
     root = disk.mount
     yield Step(
         "initramfs-modules",
@@ -63,7 +68,7 @@ def _loader(disk: Layout, target: tuple[str, ...], undo: tuple[Undo, ...], *, ou
     unmount = Command(("umount", *reversed(points)), statuses=(0, 32, 64))
     yield Step(
         "enter",
-        "this host's devices, as the source's own programs need them",
+        "this host's devices, as the programs on it need them",
         tuple(mounts),
         Look(Command(("findmnt", "--noheadings", "--mountpoint", f"{root}/run"))),
         (unmount,),

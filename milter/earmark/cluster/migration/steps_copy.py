@@ -169,11 +169,7 @@ def edit_steps(request: Request, facts: Facts, disk: Layout) -> Iterator[Step]:
     kind, _ = file_system(facts, own_kernel=request.target.kernel == "source")
     table = partial(edits.fstab, root=disk.root, swap=disk.swap, kind=kind)
     yield Step("fstab", "its disks", (Edit(root, "/etc/fstab", table, create=True),), outage=outage)
-    login = Link(
-        root,
-        "/etc/systemd/system/getty.target.wants/serial-getty@ttyS0.service",
-        "/lib/systemd/system/serial-getty@.service",
-    )
+    login = serial_login(root)
     waited = Remove(root, "/etc/systemd/system/getty.target.wants/serial-getty@hvc0.service")
     init = (Edit(root, "/etc/inittab", edits.inittab),) if facts.inittab else ()
     yield Step(
@@ -183,6 +179,15 @@ def edit_steps(request: Request, facts: Facts, disk: Layout) -> Iterator[Step]:
         outage=outage,
     )
     yield Step("network", f"its card is {card}", tuple(_card(facts, root, old, card, request.guest.mac)), outage=outage)
+
+
+def serial_login(root: str) -> Link:
+    """Return what has systemd put a login on the first serial line."""
+    return Link(
+        root,
+        "/etc/systemd/system/getty.target.wants/serial-getty@ttyS0.service",
+        "/lib/systemd/system/serial-getty@.service",
+    )
 
 
 def _card(facts: Facts, root: str, old: str, card: str, mac: str) -> Iterator[Edit]:

@@ -29,15 +29,23 @@ def checks(request: Request, facts: Facts, state: State, world: World, *, port: 
     address = request.guest.address
     if address is None:
         yield Check("network", None, "[guest] address is not set")
+    elif request.is_new:
+        yield _patiently(world, request.guest.boot, lambda: _network(str(address), world))
     else:
-        pinged = world.run(Command(("ping", "-c", "3", "-W", "2", str(address))))
-        yield Check("network", pinged.status == 0, f"{address} {'answers' if pinged.status == 0 else 'is silent'}")
+        yield _network(str(address), world)
         banner = _patiently(world, request.guest.boot, lambda: greeting(str(address), port))
         yield banner
         if request.guest.probe and banner.well:
             yield deliver(str(address), port, request.guest.probe)
+    if request.is_new:
+        return
     yield from _services(request, facts, world)
     yield _log(request, state, world)
+
+
+def _network(address: str, world: World) -> Check:
+    pinged = world.run(Command(("ping", "-c", "3", "-W", "2", address)))
+    return Check("network", pinged.status == 0, f"{address} {'answers' if pinged.status == 0 else 'is silent'}")
 
 
 def greeting(address: str, port: int) -> Check:
