@@ -159,9 +159,15 @@ def test_after_all_that_every_accepted_message_is_there(cluster: Cluster) -> Non
     unanswered.update(each.number for each in tries if each.unanswered)
 
     lost = accepted - {copy.number for copy in delivered}
-    again = {number: times for number, times in copies(delivered).items() if times > 1 + unanswered[number]}
+    taken = copies(delivered)
+    again = {number: times for number, times in taken.items() if times > 1 + unanswered[number]}
     assert accepted
     assert not lost
     assert not again, "more than once, though it was answered"
     assert not cluster.disk.unjudged()
-    print(f"{len(accepted)} messages, {len(tries)} tries, {len(delivered) - len(accepted)} copies too many")  # noqa: T201
+    twice = taken.total() - len(taken)
+    redelivered = len(delivered) - taken.total()
+    print(  # noqa: T201 - duplicates are counted
+        f"{len(accepted)} messages in {len(tries)} tries; {twice} sent twice, since the answer was lost;"
+        f" {redelivered} delivered twice by Postfix, which lost its power in between"
+    )

@@ -13,6 +13,8 @@ from e2e_lab.processes import wait_until
 NETWORK = ("--net",)
 NODE = ("--net", "--mount", "--pid", "--ipc", "--uts")
 RUN_WITHIN = 60.0
+_UNLESS_ORPHANED = '[ "$PPID" = "$0" ] && exec "$@"'
+"""The tests may have been killed before the signal was asked for."""
 _lasting = ThreadPoolExecutor(1, "spawner")
 """The kernel sends PR_SET_PDEATHSIG when the parent's *thread* ends: this one lasts as long as the tests."""
 
@@ -38,6 +40,8 @@ class Namespaces:
         wait_until(lambda: self._keeper.poll() is not None or children.read_text().split(), "a process in namespaces")
         assert self._keeper.poll() is None, log.read_text()
         self.pid = int(children.read_text().split()[0])
+        program = Path(f"/proc/{self.pid}/comm")
+        wait_until(lambda: program.read_text() != "unshare\n", "the process dies with its keeper from now on")
 
     @property
     def root(self) -> Path:
@@ -73,7 +77,7 @@ class Namespaces:
 
 def spawn(command: Sequence[str | Path], log: Path) -> "subprocess.Popen[bytes]":
     """Start a program that is killed when the tests end, however they end."""
-    words = ["setpriv", "--pdeathsig", "KILL", *map(str, command)]
+    words = ["setpriv", "--pdeathsig", "KILL", "sh", "-c", _UNLESS_ORPHANED, str(os.getpid()), *map(str, command)]
     # Nothing inherits the tests' own output: whoever reads that would wait for what outlives a test.
     with log.open("ab") as output:
         started = _lasting.submit(
