@@ -1,9 +1,13 @@
 """The files that an inventory becomes: values, and their way to and from a directory."""
 
 import os
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
+
+LARGEST = 1 << 20
+"""Bytes of a file that is read back; the largest that is rendered has 20,000."""
 
 
 class File(NamedTuple):
@@ -34,19 +38,43 @@ class Finding(NamedTuple):
 
 
 def write_files(files: Files, directory: Path) -> None:
-    """Write all files below a directory, each whole or not at all."""
+    """Write all files below a directory, each whole or not at all. Raises OSError, also for a link out of it."""
     for name, file in files.items():
         path = directory / name
+        if not path.parent.resolve().is_relative_to(directory.resolve()):
+            raise OSError(f"{name}: a link leads elsewhere")
         path.parent.mkdir(parents=True, exist_ok=True)
-        new = path.with_name(f".{path.name}.new")
-        new.write_text(file.text, encoding="utf-8")
-        new.chmod(file.mode)
-        new.replace(path)
+        write_whole(path, file.text.encode(), file.mode)
+
+
+def write_whole(path: Path, content: bytes, mode: int) -> None:
+    """Write a file, whole or not at all. A link in its place is replaced, and never followed."""
+    new = path.with_name(f".{path.name}.new")
+    new.unlink(missing_ok=True)
+    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as opened:
+        opened.write(content)
+        os.fchmod(opened.fileno(), mode)
+    new.replace(path)
 
 
 def read_files(directory: Path) -> dict[str, File]:
-    """Return what stands below a directory, such as files that somebody has edited since they were rendered."""
+    """Return what stands below a directory, such as files that somebody has edited since they were rendered.
+
+    Raises OSError where one of them is not a plain file of at most LARGEST bytes, or not text.
+    """
     return {
-        str(path.relative_to(directory)): File(path.read_text(encoding="utf-8"), path.stat().st_mode & 0o777)
+        str(path.relative_to(directory)): _read(path)
         for path in sorted(Path(top, name) for top, _, names in os.walk(directory) for name in names)
     }
+
+
+def _read(path: Path) -> File:
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as opened:
+        status = os.fstat(opened.fileno())
+        content = opened.read(LARGEST + 1) if stat.S_ISREG(status.st_mode) else None
+    if content is None or len(content) > LARGEST:
+        raise OSError(f"{path}: not a plain file of at most {LARGEST} bytes")
+    try:
+        return File(content.decode(), status.st_mode & 0o777)
+    except UnicodeDecodeError:
+        raise OSError(f"{path}: not text") from None
