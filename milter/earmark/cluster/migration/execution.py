@@ -1,6 +1,7 @@
 """Where a plan meets the world: processes here and by ssh, and files below a mounted root."""
 
 import os
+import stat
 import subprocess
 import threading
 import time
@@ -125,10 +126,19 @@ def _assert_inside(root: Path, path: Path) -> None:
         raise OSError(f"a link leads out of {root}: edit it by hand")
 
 
+def _plain(path: Path) -> bytes:
+    """Return what a file holds. Raises OSError: a pipe or a device in its place would not end."""
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as opened:
+        content = opened.read(_MOST_OUTPUT + 1) if stat.S_ISREG(os.fstat(opened.fileno()).st_mode) else None
+    if content is None or len(content) > _MOST_OUTPUT:
+        raise OSError(f"not a plain file of at most {_MOST_OUTPUT} bytes: edit it by hand")
+    return content
+
+
 def _edit(path: Path, action: Edit) -> None:
     """Change a text file, byte for byte the same but for what changes; whole or not at all."""
     try:
-        before = path.read_bytes()
+        before = _plain(path)
     except FileNotFoundError:
         if not action.create:
             return
@@ -139,11 +149,13 @@ def _edit(path: Path, action: Edit) -> None:
     target = path.resolve()
     target.parent.mkdir(parents=True, exist_ok=True)
     new = target.with_name(f".{target.name}.earmark")
-    new.write_bytes(after)
-    if target.exists():
-        status = target.stat()
-        os.chown(new, status.st_uid, status.st_gid)
-        new.chmod(status.st_mode & 0o7777)
-    else:
-        new.chmod(0o644)
+    new.unlink(missing_ok=True)  # in the copy it may be a link that leads out of it
+    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as opened:
+        opened.write(after)
+        if target.exists():
+            status = target.stat()
+            os.fchown(opened.fileno(), status.st_uid, status.st_gid)
+            os.fchmod(opened.fileno(), status.st_mode & 0o7777)
+        else:
+            os.fchmod(opened.fileno(), 0o644)
     new.replace(target)

@@ -101,6 +101,20 @@ def test_a_link_that_leads_out_of_the_copy_is_not_followed(root: Path, tmp_path:
     assert (tmp_path / "outside" / "fstab").read_text() == "ours\n"
 
 
+def test_a_link_in_the_place_of_the_temporary_file_is_not_followed(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "ours").write_text("ours\n")
+    (root / "etc" / "fstab").write_text("a\n")
+    (root / "etc" / ".fstab.earmark").symlink_to(tmp_path / "ours")
+    assert HERE.change(Edit(str(root), "/etc/fstab", upper)) == ""
+    assert (root / "etc" / "fstab").read_text() == "A\n"
+    assert (tmp_path / "ours").read_text() == "ours\n"
+
+
+def test_a_pipe_in_the_place_of_a_file_is_said_and_not_waited_for(root: Path) -> None:
+    os.mkfifo(root / "etc" / "fstab")
+    assert "not a plain file" in HERE.change(Edit(str(root), "/etc/fstab", upper))
+
+
 def test_a_link_within_the_copy_is_followed(root: Path) -> None:
     (root / "etc" / "real").write_text("a\n")
     (root / "etc" / "f").symlink_to("real")
