@@ -10,6 +10,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from ipaddress import IPv4Interface
 from pathlib import Path
+from typing import NamedTuple
 
 from cluster_lab import mail_service, namespaces, site
 from cluster_lab.machine import LAB, Machine
@@ -24,6 +25,21 @@ from e2e_lab.processes import PATH, wait_until
 from earmark.cluster import cib
 from earmark.cluster.files import write_files
 
+
+class Sender(NamedTuple):
+    """Arguments of sender.py."""
+
+    name: str
+    source: str
+    first: int
+    streams: int
+    pause: float
+    dawdle: float = 0.0
+
+
+# The slow one has nearly always a session under way, whatever happens.
+GOOD = (Sender("quick", CLEAN_CLIENT, 1, 3, 0.2), Sender("slow", CLEAN_CLIENT, 1_000_000, 1, 0.05, 0.5))
+LISTED = Sender("listed", LISTED_CLIENT, 1, 1, 1.0)
 WITHIN = 90.0
 """Seconds for the cluster to come to rest, on a busy machine."""
 NEEDED = (
@@ -62,7 +78,7 @@ class Cluster:
             self._world = self._connect_world()
             started.callback(self._world.kill)
             self._start()
-            self._senders = [self._send("clean", CLEAN_CLIENT, 3, 0.2), self._send("listed", LISTED_CLIENT, 1, 1.0)]
+            self._senders = [self._send(*sender) for sender in (*GOOD, LISTED)]
             self._stop = started.pop_all()
 
     def _host(self, name: str) -> Host:
@@ -102,10 +118,9 @@ class Cluster:
             host.own()
             host.start_services()
 
-    def _send(self, name: str, source: str, streams: int, pause: float) -> "subprocess.Popen[bytes]":
-        words = [sys.executable, LAB / "sender.py", source, self.address, RECIPIENT, self._tries(name), streams, pause]
-        path = f"PYTHONPATH={LAB.parent}"
-        return self._world.start(self.top / f"{name}.log", "env", path, *map(str, words))
+    def _send(self, name: str, source: str, *numbers: float) -> "subprocess.Popen[bytes]":
+        words = [sys.executable, LAB / "sender.py", source, self.address, RECIPIENT, self._tries(name), *numbers]
+        return self._world.start(self.top / f"{name}.log", "env", f"PYTHONPATH={LAB.parent}", *map(str, words))
 
     @property
     def address(self) -> str:
@@ -115,9 +130,13 @@ class Cluster:
     def _tries(self, sender: str) -> Path:
         return self.top / f"{sender}.tries"
 
-    def tries(self, sender: str = "clean") -> list[Try]:
-        """Return what the sender whose mail is good, or the "listed" one, has seen so far."""
-        return read_tries(self._tries(sender))
+    def tries(self) -> list[Try]:
+        """Return what the senders of good mail have seen so far."""
+        return read_tries(*(self._tries(sender.name) for sender in GOOD))
+
+    def tries_of_listed(self) -> list[Try]:
+        """Return what the client on the blocklist has seen."""
+        return read_tries(self._tries(LISTED.name))
 
     def status(self) -> Status | None:
         """Return what the cluster says of itself; None while no host speaks for it."""

@@ -55,4 +55,4 @@ class Episode:
         """Raise where mail was refused that must not be, or taken that must, or two hosts wanted the disk at once."""
         assert not self.cluster.disk.opened_twice()
         assert not [each for each in self.cluster.tries() if each.code >= 500]
-        assert not [each for each in self.cluster.tries("listed") if each.accepted]
+        assert not [each for each in self.cluster.tries_of_listed() if each.accepted]

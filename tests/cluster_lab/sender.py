@@ -1,7 +1,9 @@
 """A mail server with mail for the cluster: it sends numbered messages, and comes back with what was not taken.
 
-    sender.py SOURCE SERVER RECIPIENT LOG STREAMS PAUSE
+    sender.py SOURCE SERVER RECIPIENT LOG FIRST STREAMS PAUSE DAWDLE
 
+Messages are numbered from FIRST on, and sent PAUSE seconds apart in each of the STREAMS; within a transaction DAWDLE
+seconds pass before the message itself.
 Each try is a line of JSON (tries.py). SIGTERM: no new messages; it ends once none is left that it must come back with.
 """
 
@@ -38,6 +40,7 @@ class Queue(NamedTuple):
     source: str
     server: str
     recipient: str
+    dawdle: float
 
     def message(self, number: int) -> bytes:
         return stuffed(MESSAGE % (self.recipient.encode(), number, number, number))
@@ -77,6 +80,7 @@ def _converse(queue: Queue, number: int, connection: socket.socket, said: dict[s
     )
     for stage, words, wanted in steps if client.greeting.code == 220 else ():
         said["stage"] = stage
+        time.sleep(queue.dawdle if stage == "message" else 0)
         client.send(words)
         reply = client.reply()
         said |= {"code": reply.code, "text": reply.text}
@@ -95,7 +99,7 @@ def settled(queue: Queue, number: int, log: Path) -> bool:
     return isinstance(code, int) and (code >= 500 or (said["stage"] == "message" and code == 250))
 
 
-def main(queue: Queue, log: Path, streams: int, pause: float) -> None:
+def main(queue: Queue, log: Path, first: int, streams: int, pause: float) -> None:
     ended = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: ended.set())
 
@@ -106,7 +110,7 @@ def main(queue: Queue, log: Path, streams: int, pause: float) -> None:
                 time.sleep(RETRY_AFTER)
             number += streams
 
-    threads = [threading.Thread(target=stream, args=(first,)) for first in range(1, streams + 1)]
+    threads = [threading.Thread(target=stream, args=(first + number,)) for number in range(streams)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -114,4 +118,5 @@ def main(queue: Queue, log: Path, streams: int, pause: float) -> None:
 
 
 if __name__ == "__main__":
-    main(Queue(*sys.argv[1:4]), Path(sys.argv[4]), int(sys.argv[5]), float(sys.argv[6]))
+    source, server, recipient, log, first, streams, pause, dawdle = sys.argv[1:]
+    main(Queue(source, server, recipient, float(dawdle)), Path(log), int(first), int(streams), float(pause))

@@ -32,10 +32,10 @@ class Try(NamedTuple):
         return self.stage == "message" and not self.code
 
 
-def read_tries(log: Path) -> list[Try]:
+def read_tries(*logs: Path) -> list[Try]:
     """Return all tries so far, in the order of their ends."""
-    whole = log.read_text().rpartition("\n")[0] if log.exists() else ""
-    return sorted((Try(**json.loads(line)) for line in whole.splitlines()), key=lambda one: one.until)
+    whole = [line for log in logs if log.exists() for line in log.read_text().rpartition("\n")[0].splitlines()]
+    return sorted((Try(**json.loads(line)) for line in whole), key=lambda each: each.until)
 
 
 def outage(tries: Sequence[Try], since: float) -> float:
