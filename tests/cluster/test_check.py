@@ -14,6 +14,7 @@ from earmark.cluster import namespaces
 from earmark.cluster.check import check, missing
 from earmark.cluster.check_host import said
 from earmark.cluster.cib_file import NAME as CIB
+from earmark.cluster.files import File
 from earmark.cluster.render import render
 from fakes.cluster_defects import GROUP, NINE, NO_ARBITRATOR, Change, changed, example
 from fakes.waiting import until
@@ -88,6 +89,14 @@ def test_each_defect_is_found_by_the_program_whose_file_it_is(name: str, old: st
 def test_the_programs_find_nothing_wrong_with_what_is_rendered(changes: list[Change]) -> None:
     inventory, _ = example(*changes)
     assert [str(finding) for finding in check(inventory, render(inventory)) if finding.refuses] == []
+
+
+@pytest.mark.parametrize("place", ["usr/sbin/nft", "usr/local/sbin/nft", "usr/local/sbin/hostname"])
+def test_a_program_among_the_files_is_not_run(place: str, tmp_path: Path) -> None:
+    inventory, _ = example()
+    program = File(f"#!/bin/sh\ntouch {tmp_path}/run\n", 0o755)
+    assert [str(one) for one in check(inventory, render(inventory) | {f"hosta/{place}": program}) if one.refuses] == []
+    assert not (tmp_path / "run").exists()
 
 
 def test_files_of_the_other_dialect_are_refused_for_both_hosts() -> None:

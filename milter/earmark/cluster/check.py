@@ -1,6 +1,5 @@
 """What the real programs say of a cluster's files, each in namespaces of its own: this machine is not touched."""
 
-import os
 import shutil
 from collections.abc import Iterator
 
@@ -12,7 +11,6 @@ from earmark.cluster.files import File, Files, Finding
 from earmark.cluster.inventory import Inventory
 
 _TOOLS = {**HOST_TOOLS, "crm_verify": "pacemaker-cli-utils"}
-_PATH = "/usr/sbin:/sbin:/usr/bin:/bin"
 
 
 def missing() -> list[str]:
@@ -41,7 +39,7 @@ def _absent() -> Iterator[Finding]:
 
 
 def _is_there(tool: str) -> bool:
-    return shutil.which(tool, path=f"{os.environ.get('PATH', '')}:{_PATH}") is not None
+    return shutil.which(tool, path=namespaces.PATH) is not None
 
 
 def _found(inventory: Inventory, files: Files) -> Iterator[Finding]:

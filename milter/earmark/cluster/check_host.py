@@ -15,6 +15,13 @@ _DRIVER = {"8.4": "8.4.11", "9": "9.2.0"}
 _SAYS_ENOUGH = 12
 """Lines of one program that become findings."""
 
+_READ = (
+    "etc/corosync/", "etc/drbd.d/", "etc/lvm/", "etc/nftables.conf", "etc/pacemaker/", "etc/systemd/",
+    "usr/local/lib/cluster/", "usr/local/sbin/",
+)  # fmt: skip
+"""What the programs read. What else stands in a directory of files is not laid over this machine: a program or library
+in it would be run, as root."""
+
 Own = Mapping[str, File]
 """A machine's files by path from its root."""
 
@@ -24,7 +31,7 @@ def check_machine(inventory: Inventory, name: str, own: Own, present: frozenset[
     addresses = [
         str(link.address) for host in inventory.hosts if host.name == name for link in (host.backplane, host.service)
     ]
-    files = {path: (file.text, file.mode) for path, file in own.items()}
+    files = {path: (file.text, file.mode) for path, file in own.items() if path.startswith(_READ)}
     for tool, look in _LOOKS.items():
         if tool in present:
             yield from look(inventory, own, Host(name, addresses, files))

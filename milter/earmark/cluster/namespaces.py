@@ -16,6 +16,8 @@ from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
+PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
+"""Where programs are looked for: not below /usr/local, over which a host's files are laid."""
 _OUTPUT = 20_000
 """Characters of a command's output that are kept."""
 
@@ -84,7 +86,13 @@ def _in_namespaces(command: Sequence[str], output: int, deadline: float) -> int:
     words = ["setpriv", "--pdeathsig", "KILL", "unshare", *_UNSHARE, *command]
     try:
         done = subprocess.run(  # noqa: S603 - words of ours
-            words, stdin=subprocess.DEVNULL, stdout=output, stderr=output, timeout=deadline, check=False
+            words,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            timeout=deadline,
+            check=False,
+            env={**os.environ, "PATH": PATH},
         )
     except subprocess.TimeoutExpired:
         return -1
