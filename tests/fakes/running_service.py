@@ -139,6 +139,19 @@ class RunningService:
         self.launch(under=under)
         wait_until(lambda: self.status().get("state") == "ready" or self.process.poll() is not None, "ready")
         assert self.process.poll() is None, self.log.read_text()
+        self._await_first_round()
+
+    def _await_first_round(self) -> None:
+        """Wait until the list has been asked once: on a busy machine the service is ready before, and believes none.
+
+        Not for ever: there are tests whose list, or resolver, never answers.
+        """
+        deadline = time.monotonic() + 5
+        while time.monotonic() < deadline:
+            conditions = {entry["zone"]: entry["condition"] for entry in self.ask("lists").get("lists", [])}
+            if conditions.get("bl.test", "") != "not yet checked":
+                return
+            time.sleep(0.02)
 
     def command(self, *words: str) -> "subprocess.CompletedProcess[str]":
         """Run another `earmark` command over the same configuration."""
