@@ -16,14 +16,15 @@ from earmark.config.problems import ConfigError, Problem, quoted, whole_file
 from earmark.config.schema import Table, validate
 
 _NAME = re.compile(r"[a-z](?:[a-z0-9-]{0,30}[a-z0-9])?", re.ASCII)
-_DEVICE = re.compile(r"/dev/[A-Za-z0-9/_.:+-]{1,100}", re.ASCII)
+_DEVICE = re.compile(r"(?=.{6,105}\Z)/dev(?:/(?!\.{1,2}(?:/|\Z))[A-Za-z0-9_.:+-]+)+", re.ASCII)
 _MAC = re.compile(r"(?:[0-9a-f]{2}:){5}[0-9a-f]{2}", re.ASCII)
-_UNIT = re.compile(r"[A-Za-z0-9@_.:-]{1,80}\.(?:service|socket|timer|target|path)", re.ASCII)
+_UNIT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9@_.:-]{0,79}\.(?:service|socket|timer|target|path)", re.ASCII)
 _INTERFACE = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,14}", re.ASCII)
 _WORD = re.compile(r"[A-Za-z0-9_.-]{1,60}", re.ASCII)
 _AGENT = re.compile(r"fence_[a-z0-9_]{1,40}", re.ASCII)
-_PATH = re.compile(r"/[A-Za-z0-9/_.+-]{1,200}", re.ASCII)
-_PATH_OR_NONE = re.compile(r"(?:/[A-Za-z0-9/_.+-]{1,200})?", re.ASCII)
+_GROUP = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,59}", re.ASCII)
+_PATH = re.compile(r"(?=.{2,201}\Z)(?:/(?!\.{1,2}(?:/|\Z))[A-Za-z0-9_.+-]+)+", re.ASCII)
+_PATH_OR_NONE = re.compile(f"(?:{_PATH.pattern})?", re.ASCII)
 _MAILBOX = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+=@-]{0,99}", re.ASCII)
 _PARAMETER = re.compile(r"[\x21-\x7e]{1,200}", re.ASCII)
 
@@ -56,11 +57,12 @@ Mac = Annotated[str, _like(_MAC, "an address such as 02:00:00:00:00:01, in small
 Unit = Annotated[str, _like(_UNIT, "a systemd unit with its ending")]
 Interface = Annotated[str, _like(_INTERFACE, "a network interface of 15 characters at most")]
 Word = Annotated[str, _like(_WORD, "one word of letters, digits, _ . -")]
+VolumeGroup = Annotated[str, _like(_GROUP, "a volume group of letters, digits, _ . -, which no hyphen begins")]
 Agent = Annotated[str, _like(_AGENT, "a fence agent such as fence_ipmilan")]
 Parameter = Annotated[str, _like(_PARAMETER, "a value without spaces, 200 characters at most")]
 Address = Annotated[IPv4Address, PlainValidator(_ipv4)]
 Network = Annotated[IPv4Network, PlainValidator(_network)]
-FilePath = Annotated[str, _like(_PATH, "an absolute path of letters, digits and / _ . + -")]
+FilePath = Annotated[str, _like(_PATH, "an absolute path of letters, digits and / _ . + -, without .. in it")]
 """Of the characters that shells and the languages of all the rendered files leave alone."""
 
 
@@ -120,7 +122,7 @@ class Storage(Table):
     """The replicated disk."""
 
     raid: Device = "/dev/md0"
-    volume_group: Word = "vg_host"
+    volume_group: VolumeGroup = "vg_host"
     drbd: Literal["8.4", "9"]
     """The dialect of the files: Debian's kernel carries 8.4, LINBIT's module is 9. Each refuses the other's."""
     port: Annotated[int, _count(1024, 65535)] = 7788

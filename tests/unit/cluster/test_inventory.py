@@ -34,6 +34,9 @@ def test_the_example_is_read() -> None:
         ('agent = "fence_apc_snmp"', 'agent = "sh"', 'agent: "sh" is not a fence agent'),
         ('secret_file = "/etc/drbd.d/e', 'secret_file = "/etc/drbd d/e', "storage.secret_file: "),
         ('admin = "root"', """admin = 'root";reboot;"'""", "is not a mail address"),
+        ('volume_group = "vg_host"', 'volume_group = "--help"', "which no hyphen begins"),
+        ('secret_file = "/etc/drbd.d/e', 'secret_file = "/etc/../e', "without .. in it"),
+        ('raid = "/dev/md1"', 'raid = "/dev/../etc/md1"', "is not a device"),
         ('gateway = "192.0.2.1"', "gateway = 192", "gateway: 192 is not an IPv4 address in quotes"),
     ],
 )
@@ -48,3 +51,21 @@ def test_what_is_wrong_is_said_with_its_place(good: str, bad: str, said: str) ->
 def test_a_file_that_is_not_there_is_a_problem_of_the_file() -> None:
     with pytest.raises(ConfigError, match="cannot be read: No such file"):
         load_inventory(Path("/nonexistent/inventory.toml"))
+
+
+@pytest.mark.parametrize("unit", ["-x.service", "@x.service", "x/../y.service"])
+def test_a_unit_is_no_option_and_no_path(unit: str) -> None:
+    lines = wrong(EXAMPLE.read_text().replace("memory = 16384 ", f'extra_services = ["{unit}"]\nmemory = 16384 ', 1))
+    assert any("is not a systemd unit with its ending" in line for line in lines), lines
+
+
+@pytest.mark.parametrize("mount", ["/", "//", "/.", "/srv/..", "/srv/./x"])
+def test_a_groups_disk_is_not_mounted_over_the_whole_host(mount: str) -> None:
+    lines = wrong(f'{EXAMPLE.read_text()}\n[group]\naddress = "192.0.2.26"\nmount = "{mount}"\ndisk = 1\nmemory = 64\n')
+    assert any("group.mount: " in line for line in lines), lines
+
+
+@pytest.mark.parametrize("disk", ["/dev/disk/by-path/pci-0000:00:1f.2-ata-1", "/dev/mapper/a--b-c", "/dev/sda2"])
+def test_a_disk_may_have_its_long_name(disk: str) -> None:
+    read, _ = read_inventory("inventory.toml", EXAMPLE.read_text().replace("/dev/sda2", disk).encode())
+    assert read.hosts[0].disks[0] == disk
