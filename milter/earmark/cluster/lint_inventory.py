@@ -7,6 +7,9 @@ from earmark.cluster.files import Finding
 from earmark.cluster.inventory import Host, Inventory
 from earmark.cluster.known import known
 
+_TAKEN = frozenset({"all", "arbitrator", "cluster", "group", "guest", "here", "localhost", "ungrouped"})
+"""Directories of rendered files, machines of the runbooks, and groups of Ansible."""
+
 At = Callable[..., str]
 """The place of a setting, file:line:column, by the keys that lead to it."""
 
@@ -51,7 +54,11 @@ def _names(inventory: Inventory, at: At) -> Iterator[Finding]:
     for name, where in named:
         if count[name] > 1 and name in seen:
             yield Finding(where, "name-twice", f"another machine is called {name} too: each needs a name of its own")
+        if name in _TAKEN:
+            yield Finding(where, "name-taken", f"{name} means something else in files and runbooks: take another name")
         seen.add(name)
+    if inventory.name == "all":
+        yield Finding(at("name"), "name-taken", "to drbdadm, all means every resource: take another name")
 
 
 def _memory(inventory: Inventory, host: Host, where: str) -> Iterator[Finding]:

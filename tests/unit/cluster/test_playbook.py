@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 import yaml
 
-from earmark.cluster.inventory import load_inventory
+from earmark.cluster.inventory import load_inventory, read_inventory
 from earmark.cluster.playbook import render_playbook
 
 HERE = Path(__file__).parent
@@ -43,3 +43,11 @@ def test_each_thing_that_can_be_contained_has_its_role_and_its_undo(name: str) -
             for role in (settings or {}).get("earmark_contents", []):
                 assert f"role: {role}" in playbook
                 assert (ROOT / "deploy" / "ansible" / "roles" / str(role) / "tasks" / "undo.yml").is_file()
+
+
+@pytest.mark.parametrize("word", ["null", "no", "true"])
+def test_a_name_stays_a_name_whatever_yaml_takes_it_for(word: str) -> None:
+    text = INVENTORIES["guest"].read_text().replace('"hosta"', f'"{word}"').replace('"vg_host"', '"010"')
+    read = yaml.safe_load(render_playbook(read_inventory("inventory.toml", text.encode())[0]))["all"]
+    assert list(read["children"]["cluster_hosts"]["hosts"]) == [word, "hostb"]
+    assert read["vars"]["earmark_volume_group"] == "010"
