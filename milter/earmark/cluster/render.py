@@ -117,7 +117,7 @@ def _for_group(inventory: Inventory, group: Group) -> Iterator[tuple[str, File]]
     """Yield what a host needs to run the service itself."""
     for unit in group.units:
         yield f"etc/systemd/system/{unit}.d/cluster.conf", File(fill("host/unit.conf", inventory=inventory, unit=unit))
-    yield from _alarm(inventory)
+    yield from _where_mail_comes(inventory)
 
 
 def _arbitrator(inventory: Inventory, arbitrator: Arbitrator) -> Iterator[tuple[str, File]]:
@@ -128,9 +128,11 @@ def _arbitrator(inventory: Inventory, arbitrator: Arbitrator) -> Iterator[tuple[
 def _guest(inventory: Inventory, guest: Guest) -> Iterator[tuple[str, File]]:
     for path, template in GUEST.items():
         yield path, File(fill(f"guest/{template}", inventory=inventory, guest=guest))
-    yield from _alarm(inventory)
+    yield from _where_mail_comes(inventory)
 
 
-def _alarm(inventory: Inventory) -> Iterator[tuple[str, File]]:
+def _where_mail_comes(inventory: Inventory) -> Iterator[tuple[str, File]]:
+    """Yield what is needed beside MTA and filter, in the guest or on both hosts."""
+    yield "usr/local/sbin/earmark-drain", File(fill("drain/earmark-drain", inventory=inventory), 0o755)
     for unit in ALARM:
         yield f"etc/systemd/system/{unit}", File(fill(f"alarm/{unit}", inventory=inventory))
