@@ -6,6 +6,7 @@ import yaml
 
 from earmark.cluster.inventory import load_inventory, read_inventory
 from earmark.cluster.playbook import render_playbook
+from earmark.cluster.render import render
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[2]
@@ -51,3 +52,39 @@ def test_a_name_stays_a_name_whatever_yaml_takes_it_for(word: str) -> None:
     read = yaml.safe_load(render_playbook(read_inventory("inventory.toml", text.encode())[0]))["all"]
     assert list(read["children"]["cluster_hosts"]["hosts"]) == [word, "hostb"]
     assert read["vars"]["earmark_volume_group"] == "010"
+
+
+def plays() -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = yaml.safe_load((ROOT / "deploy" / "ansible" / "cluster.yml").read_text())
+    return found
+
+
+def test_the_cluster_gets_a_guest_that_has_been_built_filled_and_shut_down() -> None:
+    named = [play["name"] for play in plays()]
+    wanted = ["Hosts", "The guest, where it has never been", "What runs in the guest", "The guest is the cluster's",
+              "Members of the cluster"]  # fmt: skip
+    assert [name for name in named if name in wanted] == wanted
+    with_cluster = [play["name"] for play in plays() if {"role": "cluster"} in play.get("roles", [])]
+    assert with_cluster == ["Members of the cluster"]
+
+
+def test_the_guest_is_built_on_one_host_and_given_up_there() -> None:
+    building = [play["hosts"] for play in plays() if play["name"].startswith("The guest")]
+    assert building == ["cluster_hosts[0]", "cluster_hosts[0]"]
+    undo = (ROOT / "deploy" / "ansible" / "undo.yml").read_text()
+    assert "loop: [cluster, guest, storage, host]" in undo
+
+
+def test_the_request_names_the_places_where_the_role_puts_what_it_needs() -> None:
+    role = (ROOT / "deploy" / "ansible" / "roles" / "guest" / "tasks" / "build.yml").read_text()
+    request = render(load_inventory(INVENTORIES["guest"])[0])["cluster/guest-build.toml"].text
+    for name in ("files", "authorized_keys"):
+        assert f'{name} = "/var/lib/earmark-guest/{name}"' in request
+        assert f"dest: /var/lib/earmark-guest/{name}" in role
+    assert "cluster/guest-build.toml" not in render(load_inventory(INVENTORIES["group"])[0])
+
+
+def test_a_guest_that_was_built_lets_root_in_and_nobody_is_asked_about_its_key() -> None:
+    guest = children("guest")["guest"]["hosts"]["mail"]
+    assert guest["ansible_user"] == "root"
+    assert guest["ansible_ssh_common_args"] == "-o StrictHostKeyChecking=accept-new"
