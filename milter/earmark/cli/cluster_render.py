@@ -19,7 +19,7 @@ def register(family: typer.Typer) -> None:
 
 
 def render(
-    inventory: Annotated[Path, typer.Argument(help="Such as deploy/cluster/inventory.example.toml.")],
+    inventory: Annotated[Path, typer.Argument(metavar="INVENTORY", help="The file that says what there is.")],
     to: Annotated[Path, typer.Option("--to", help="Directory for the files, by machine.")],
 ) -> None:
     """Write the files of all machines, and say which of them are new or changed.

@@ -24,7 +24,7 @@ _WORD = re.compile(r"[A-Za-z0-9_.-]{1,60}", re.ASCII)
 _AGENT = re.compile(r"fence_[a-z0-9_]{1,40}", re.ASCII)
 _GROUP = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,59}", re.ASCII)
 _PATH = re.compile(r"(?=.{2,201}\Z)(?:/(?!\.{1,2}(?:/|\Z))[A-Za-z0-9_.+-]+)+", re.ASCII)
-_PATH_OR_NONE = re.compile(f"(?:{_PATH.pattern})?", re.ASCII)
+_PATH_OR_NONE = re.compile(r"(?:(?=.{2,201}\Z)(?:/(?!\.{1,2}(?:/|\Z))[A-Za-z0-9_.+-]+)+)?", re.ASCII)
 _MAILBOX = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+=@-]{0,99}", re.ASCII)
 _PARAMETER = re.compile(r"[\x21-\x7e]{1,200}", re.ASCII)
 
