@@ -6,6 +6,7 @@ import pytest
 
 from earmark.cluster.cib import render_cib
 from earmark.cluster.inventory import Inventory, load_inventory, read_inventory
+from earmark.cluster.render import render
 from earmark.cluster.runbooks import NAMES, commands, render_runbooks
 
 EXAMPLE = Path(__file__).resolve().parents[3] / "deploy" / "cluster" / "inventory.example.toml"
@@ -59,3 +60,10 @@ def test_a_host_is_fenced_by_each_of_its_devices_and_never_by_its_own_hand(shape
         cut = [command for command in commands(text, host.name) if "--reboot" in command.line]
         assert len(cut) == len(host.fencing)
         assert all(command.machine == SHAPES[shape].peer(host.name).name for command in cut)
+
+
+def test_the_guests_volume_group_is_the_one_that_it_is_built_with() -> None:
+    request = render(SHAPES["guest"])["cluster/guest-build.toml"].text
+    group = re.search(r'volume_group = "(\w+)"', request)
+    assert group
+    assert f"--resizefs {group[1]}/root" in runbook("guest", "growing")

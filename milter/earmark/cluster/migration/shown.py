@@ -15,7 +15,7 @@ def shown_plan(request: Request, facts: Facts, findings: Iterable[Finding], plan
     """Yield the lines: what was seen, what stands against it, and the steps with their commands, signs and undo."""
     source = "a new guest" if request.is_new else f"{request.source.kind} {request.source.at}"
     yield f"{request.name}: {source} -> {request.target.device}"
-    if not request.is_new:
+    if facts.reached and not request.is_new:
         yield ""
         yield from _seen(facts)
     for finding in findings:

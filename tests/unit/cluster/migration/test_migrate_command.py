@@ -82,7 +82,10 @@ def test_a_plan_is_printed_and_nothing_is_done(migrate: Command) -> None:
 
 def test_what_forbids_a_move_ends_it_before_it_begins(migrate: Command) -> None:
     migrate.file.write_text(migrate.file.read_text().replace("/tree", "/elsewhere"))
-    assert migrate("plan")[0] == 1
+    status, printed, _ = migrate("plan")
+    assert status == 1
+    assert "source-unreachable" in printed
+    assert "GiB" not in printed, "what was not seen is not called empty"
     status, _, said = migrate("run")
     assert status == 1
     assert "source-unreachable" in said
