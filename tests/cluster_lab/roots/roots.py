@@ -124,6 +124,7 @@ class Roots:
             command += ["--extra-vars", f"{name}={value}"]
         settings = {
             "ANSIBLE_NOCOLOR": "1",
+            "ANSIBLE_FORKS": "1",  # the roots share apt's archives, and their lock is waited for a minute at most
             "ANSIBLE_HOME": str(self.top / "ansible"),
             "PATH": PATH,
             "LC_ALL": "C.UTF-8",
