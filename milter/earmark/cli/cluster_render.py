@@ -30,12 +30,9 @@ def render(
     from earmark.cluster.files import read_files, write_files
     from earmark.cluster.inventory import load_inventory
     from earmark.cluster.lint import lint
+    from earmark.cluster.render import render
     from earmark.config import ConfigError
 
-    try:
-        from earmark.cluster.render import render
-    except ModuleNotFoundError as error:
-        fail(f"{error.name} is missing: pip install 'earmark[cluster]'")
     try:
         read, document = load_inventory(inventory)
     except ConfigError as error:

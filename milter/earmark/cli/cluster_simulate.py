@@ -30,14 +30,11 @@ def simulate_scenarios(
     It takes seconds and no rights, and touches no cluster. The table's words are explained in docs/cluster-policy.md.
     """
     from earmark.cluster.inventory import load_inventory
+    from earmark.cluster.simulate import simulate
     from earmark.cluster.simulate_run import SimulationError
     from earmark.cluster.simulate_table import load_scenarios, shipped_scenarios
     from earmark.config import ConfigError
 
-    try:
-        from earmark.cluster.simulate import simulate
-    except ModuleNotFoundError as error:
-        fail(f"{error.name} is missing: pip install 'earmark[cluster]'")
     try:
         read, _ = load_inventory(inventory)
         results = list(simulate(read, load_scenarios(scenarios or shipped_scenarios())))

@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -64,3 +66,12 @@ def test_a_directory_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     done = render(EXAMPLE, tmp_path / "file")
     assert done.exit_code == 1
     assert f"{tmp_path / 'file'}: " in done.stderr
+
+
+@pytest.mark.parametrize("command", ["lint", "render", "check", "simulate"])
+def test_without_jinja2_each_command_says_how_to_get_it(command: str) -> None:
+    code = "import sys; sys.modules['jinja2'] = None; from earmark.cli.app import app; app(sys.argv[1:])"
+    words = [sys.executable, "-c", code, "cluster", command, str(EXAMPLE)]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr == "jinja2 is missing: pip install '.[cluster]' where earmark's source is\n"
