@@ -69,7 +69,7 @@ def test_all_roles_come_to_their_end(first: Run) -> None:
     assert not first.status, first.output
     assert set(first.recap) == set(MACHINES)
     for machine, counted in first.recap.items():
-        assert counted["changed"] > 3, f"{machine}: {counted}"
+        assert counted["changed"] > 1, f"{machine}: {counted}"
         assert counted["failed"] == counted["unreachable"] == 0, first.output
 
 
