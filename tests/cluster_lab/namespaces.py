@@ -12,6 +12,7 @@ from e2e_lab.processes import wait_until
 
 NETWORK = ("--net",)
 NODE = ("--net", "--mount", "--pid", "--ipc", "--uts")
+ROOTS_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 RUN_WITHIN = 60.0
 _UNLESS_ORPHANED = '[ "$PPID" = "$0" ] && exec "$@"'
 """The tests may have been killed before the signal was asked for."""
@@ -72,7 +73,7 @@ class Namespaces:
             process.wait()
 
     def _words(self, command: Sequence[str | Path]) -> list[str]:
-        return ["nsenter", "--target", str(self.pid), *self._enter, *map(str, command)]
+        return ["nsenter", "--target", str(self.pid), *self._enter, "env", f"PATH={ROOTS_PATH}", *map(str, command)]
 
 
 def spawn(command: Sequence[str | Path], log: Path) -> "subprocess.Popen[bytes]":

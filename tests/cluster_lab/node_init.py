@@ -14,7 +14,10 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-KEPT = ("/etc/corosync", "/etc/pacemaker", "/var/lib/corosync", "/var/lib/pacemaker", "/var/lib/heartbeat", "/var/log")
+KEPT = (
+    *("/etc/corosync", "/etc/pacemaker", "/usr/local/sbin"),
+    *("/var/lib/corosync", "/var/lib/pacemaker", "/var/lib/heartbeat", "/var/log"),
+)
 """What DISK holds, at the same places below it."""
 LOST = {"/dev/shm": "1777", "/run": "755", "/srv": "755"}
 SYSRQ = Path("/proc/sysrq-trigger")
