@@ -152,5 +152,5 @@ def test_a_host_without_power_holds_no_disk(machines: list[Machine], tmp_path: P
 
 
 def _open(machine: Machine, disk: Disk) -> None:
-    parameters = [f"OCF_RESKEY_device={disk.top}", "OCF_RESKEY_directory=/srv/earmark", "OCF_ROOT=/usr/lib/ocf"]
+    parameters = [f"OCF_RESKEY_device={disk.top}", "OCF_RESKEY_directory=/run/earmark-disk", "OCF_ROOT=/usr/lib/ocf"]
     machine.run("env", *parameters, "/usr/lib/ocf/resource.d/lab/disk", "start")

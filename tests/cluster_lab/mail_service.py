@@ -10,7 +10,7 @@ from e2e_lab.configuration import ROOT
 from e2e_lab.postfix import LINES
 from e2e_lab.processes import service_account
 
-MOUNT = "/srv/earmark"
+MOUNT = "/run/earmark-disk"
 POSTFIX = "postfix"
 RECIPIENT = "user@lab.test"
 CLEAN_CLIENT = "192.0.2.19"

@@ -19,7 +19,7 @@ KEPT = (
     *("/var/lib/corosync", "/var/lib/pacemaker", "/var/lib/heartbeat", "/var/log"),
 )
 """What DISK holds, at the same places below it."""
-LOST = {"/dev/shm": "1777", "/run": "755", "/srv": "755"}
+LOST = {"/dev/shm": "1777", "/run": "755"}
 SYSRQ = Path("/proc/sysrq-trigger")
 READY = Path("/run/ready")
 """Appears when the node is one."""
