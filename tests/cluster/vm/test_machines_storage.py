@@ -102,6 +102,7 @@ def test_mail_that_was_acknowledged_survives_the_host_that_took_it(lab: Lab) -> 
         back = lab.host("hosta", halves["hosta"], host_files("hosta"))
         back.wait_ready()
         here = Storage(back)
+        here.raise_backplane()
         here.connect()
         here.wait_connected(_BOTH)
         mail.stop()
@@ -119,5 +120,6 @@ def _replicated(host: Host) -> Storage:
     storage = Storage(host)
     storage.make_mirror()
     storage.make_volume(160)
+    storage.raise_backplane()
     storage.connect()
     return storage

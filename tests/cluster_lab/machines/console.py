@@ -11,7 +11,10 @@ _ESCAPE = re.compile(rb"\x1b(?:\[[0-9;?]*[A-Za-z]|[()][A-Z0-9]|[=>78])|\r")
 
 
 class Console:
-    """From the moment on that the machine starts."""
+    """From the constructor to `close`. What was shown before is in the machine's log.
+
+    The machine waits for whoever does not read, after a few hundred bytes already: connect late, and close early.
+    """
 
     def __init__(self, machine: Machine) -> None:
         self._machine = machine
@@ -43,6 +46,7 @@ class Console:
 
     def log_in(self, password: str, within: float) -> None:
         """Log in as root at the prompt, which comes within so many seconds."""
+        self.type("")
         self.expect("login: ", within)
         self.type("root")
         self.expect("Password: ", 60)

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from cluster_lab.machines.qemu import Disk, Machine, NotInTimeError
+from cluster_lab.machines.qemu import EMULATED, SMALL, Disk, Machine, NotInTimeError, Size
 
-_COMMAND_LINE = "console=ttyS0 panic=-1 quiet lab.root=vda"
+_COMMAND_LINE = f"console=ttyS0 panic=-1 quiet lab.root=vda {EMULATED}"
 _BOOT_WITHIN = 120.0
 
 
@@ -55,7 +55,7 @@ class Host:
         *,
         more: Sequence[Disk] = (),
         backplane: Backplane | None = None,
-        memory: int = 640,
+        size: Size = SMALL,
     ) -> None:
         """Start it. `disks` are SCSI disks, /dev/sda and so on; `more` are /dev/vdb and so on."""
         self.name = name
@@ -71,7 +71,7 @@ class Host:
         options += backplane.options() if backplane else []
         options += ["-device", "virtio-serial-pci", "-device", "virtserialport,chardev=agent,name=earmark.lab"]
         options += ["-chardev", f"socket,id=agent,path={top}/agent,server=on,wait=off"]
-        self.machine = Machine(top, name, memory, options)
+        self.machine = Machine(top, name, size, options)
         self._agent = self.machine.connect("agent")  # before the agent looks: it ends when nobody is there
 
     def wait_ready(self) -> None:
@@ -164,4 +164,4 @@ class Host:
         at, took = begun - self.machine.begun, time.monotonic() - begun
         status = f" -> {output.status}" if output.status else ""
         self.transcript.append(f"{self.name} {at:6.1f} s ({took:4.1f} s) {' '.join(words)[:300]}{status}")
-        self.transcript += [f"    {line}" for line in output.text.splitlines()[-20:]]
+        self.transcript += [f"    {line}" for line in output.text.splitlines()[-40:]]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from cluster_lab.machines.host import Backplane, Boot, Host
 from cluster_lab.machines.image import Image, cached_image, write_initramfs
-from cluster_lab.machines.qemu import Disk, Machine, new_disk
+from cluster_lab.machines.qemu import SMALL, Disk, Machine, Size, new_disk
 from earmark.cluster.files import File
 
 _MACS = {"hosta": "52:54:00:77:00:01", "hostb": "52:54:00:77:00:02"}
@@ -44,7 +44,7 @@ class Lab:
         return new_disk(self.top / f"{name}.img", mebibytes)
 
     def host(
-        self, name: str, disks: Sequence[Disk], files: Mapping[str, File], more: Sequence[Disk] = (), memory: int = 640
+        self, name: str, disks: Sequence[Disk], files: Mapping[str, File], more: Sequence[Disk] = (), size: Size = SMALL
     ) -> Host:
         """Start a host that has these files already, by path from the root without the leading slash.
 
@@ -56,13 +56,13 @@ class Lab:
         top = self._directory(name)
         boot = Boot(self.image.kernel, top / "initramfs", self.image.host)
         write_initramfs(self.image, files, boot.initramfs)
-        host = Host(top, name, boot, disks, more=more, backplane=backplane, memory=memory)
+        host = Host(top, name, boot, disks, more=more, backplane=backplane, size=size)
         self._hosts.append(host)
         return host
 
-    def machine(self, name: str, memory: int, options: Sequence[str]) -> Machine:
+    def machine(self, name: str, size: Size, options: Sequence[str]) -> Machine:
         """Start a machine that boots by itself."""
-        machine = Machine(self._directory(name), name, memory, options)
+        machine = Machine(self._directory(name), name, size, options)
         self._machines.append(machine)
         return machine
 

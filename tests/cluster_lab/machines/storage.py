@@ -61,13 +61,16 @@ class Storage:
         self._host.run(*words)
         self._host.run("drbdadm", "create-md", name, given="no\n")
 
-    def connect(self) -> None:
-        """Give the backplane its address, and bring the replication up."""
+    def raise_backplane(self) -> None:
+        """Give the host its end of the backplane."""
         link = self.inventory.host(self._host.name).backplane
         self._host.run("ip", "link", "set", "eth0", "name", link.interface)
         prefix = self.inventory.backplane.prefixlen
         self._host.run("ip", "address", "add", f"{link.address}/{prefix}", "dev", link.interface)
         self._host.run("ip", "link", "set", link.interface, "up")
+
+    def connect(self) -> None:
+        """Bring the replication up."""
         self._host.run("drbdadm", "up", self.inventory.name)
 
     def wait_connected(self, halves: str) -> None:
