@@ -274,6 +274,22 @@ async def test_two_processes_on_one_store_count_once(tmp_path: Path, redis: Redi
     environment = {**os.environ, "PYTHONPATH": str(TESTS)}
     command = [sys.executable, "-m", "e2e_lab.counting", str(tmp_path), url]
     now = float(int(time.time()))
+    got = await _count_at_once(command, environment, now)
+    for _ in range(4 if url else 0):
+        if all(got):
+            break
+        redis.do("FLUSHALL")  # on a busy machine Redis took longer than its 50 ms, and a process gave up
+        got = await _count_at_once(command, environment, now)
+    assert sum(map(int, got)) == 1000, "1700 were asked of a bucket of 1000"
+    async with observed(tmp_path, url) as store:
+        assert (await store.ask(SHARED_BUCKET)).status is Status.FAIL
+        first = await store.ask(SHARED_TRIPLET)
+        assert first.status is Status.FAIL
+        assert first.data in {(repr(now + 800), "ID800"), (repr(now + 900), "ID900")}
+
+
+async def _count_at_once(command: list[str], environment: dict[str, str], now: float) -> list[bytes]:
+    """Have two processes use the store; return what each has got, b"" of one that lost the store."""
     started = [
         await asyncio.create_subprocess_exec(
             *command, str(times), str(now + times), env=environment, stdin=PIPE, stdout=PIPE
@@ -283,13 +299,7 @@ async def test_two_processes_on_one_store_count_once(tmp_path: Path, redis: Redi
     for process in started:
         assert process.stdout is not None
         assert await process.stdout.readline() == b"ready\n"
-    got = await asyncio.gather(*(process.communicate(b"begin\n") for process in started))
-    assert sum(int(told) for told, _ in got) == 1000, "1700 were asked of a bucket of 1000"
-    async with observed(tmp_path, url) as store:
-        assert (await store.ask(SHARED_BUCKET)).status is Status.FAIL
-        first = await store.ask(SHARED_TRIPLET)
-        assert first.status is Status.FAIL
-        assert first.data in {(repr(now + 800), "ID800"), (repr(now + 900), "ID900")}
+    return [told for told, _ in await asyncio.gather(*(process.communicate(b"begin\n") for process in started))]
 
 
 def greylist(config: Path, *words: str) -> "subprocess.CompletedProcess[str]":
