@@ -271,25 +271,26 @@ async def test_three_hundred_questions_at_once_are_all_answered(tmp_path: Path, 
 @pytest.mark.parametrize("shared", ["redis", "file"])
 async def test_two_processes_on_one_store_count_once(tmp_path: Path, redis: Redis, shared: str) -> None:
     url = redis.url if shared == "redis" else ""
-    environment = {**os.environ, "PYTHONPATH": str(TESTS)}
-    command = [sys.executable, "-m", "e2e_lab.counting", str(tmp_path), url]
     now = float(int(time.time()))
-    got = await _count_at_once(command, environment, now)
-    for _ in range(4 if url else 0):
+    for attempt in range(5):  # on a busy machine a store takes longer than its 50 ms, and a process gives up
+        redis.do("FLUSHALL")
+        directory = tmp_path / str(attempt)
+        directory.mkdir()
+        got = await _count_at_once(directory, url, now)
         if all(got):
             break
-        redis.do("FLUSHALL")  # on a busy machine Redis took longer than its 50 ms, and a process gave up
-        got = await _count_at_once(command, environment, now)
     assert sum(map(int, got)) == 1000, "1700 were asked of a bucket of 1000"
-    async with observed(tmp_path, url) as store:
+    async with observed(directory, url) as store:
         assert (await store.ask(SHARED_BUCKET)).status is Status.FAIL
         first = await store.ask(SHARED_TRIPLET)
         assert first.status is Status.FAIL
         assert first.data in {(repr(now + 800), "ID800"), (repr(now + 900), "ID900")}
 
 
-async def _count_at_once(command: list[str], environment: dict[str, str], now: float) -> list[bytes]:
+async def _count_at_once(directory: Path, url: str, now: float) -> list[bytes]:
     """Have two processes use the store; return what each has got, b"" of one that lost the store."""
+    environment = {**os.environ, "PYTHONPATH": str(TESTS)}
+    command = [sys.executable, "-m", "e2e_lab.counting", str(directory), url]
     started = [
         await asyncio.create_subprocess_exec(
             *command, str(times), str(now + times), env=environment, stdin=PIPE, stdout=PIPE

@@ -78,10 +78,20 @@ def free_port() -> int:
 
 
 def alive(pid: int) -> bool:
-    """Return whether the process runs; one that nobody has collected yet does not."""
+    """Return whether a thread of the process runs; a process that nobody has collected yet has none that does.
+
+    All of its threads count: its files stay open until the last has ended, and its first may well end before.
+    """
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
+        return any(_runs(thread) for thread in Path(f"/proc/{pid}/task").iterdir())
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def _runs(thread: Path) -> bool:
+    try:
+        return (thread / "stat").read_text().rpartition(")")[2].split()[0] not in "XZ"
+    except (FileNotFoundError, ProcessLookupError):
         return False
 
 
