@@ -64,7 +64,7 @@ def test_a_broken_disk_is_replaced_by_the_runbook_while_files_are_written(lab: L
 
 
 def test_mail_that_was_acknowledged_survives_the_host_that_took_it(lab: Lab) -> None:
-    halves = {name: [lab.disk(f"{name}-{disk}", 260) for disk in ("sda", "sdb")] for name in ("hosta", "hostb")}
+    halves = {name: [lab.disk(f"{name}-{disk}", 160) for disk in ("sda", "sdb")] for name in ("hosta", "hostb")}
     with lab.timed("DRBD: boot two hosts, RAID1, LVM, replication as rendered"):
         first, second = (lab.host(name, disks, host_files(name)) for name, disks in halves.items())
         with ThreadPoolExecutor(2) as executor:
@@ -119,7 +119,7 @@ def _replicated(host: Host) -> Storage:
     host.wait_ready()
     storage = Storage(host)
     storage.make_mirror()
-    storage.make_volume(160)
+    storage.make_volume(100)
     storage.raise_backplane()
     storage.connect()
     return storage

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from cluster_lab.machines.qemu import EMULATED, SMALL, Disk, Machine, NotInTimeError, Size
+from cluster_lab.machines.qemu import EMULATED, Disk, Machine, NotInTimeError, Size
 
 _COMMAND_LINE = f"console=ttyS0 panic=-1 quiet lab.root=vda {EMULATED}"
 _BOOT_WITHIN = 120.0
@@ -53,9 +53,9 @@ class Host:
         boot: Boot,
         disks: Sequence[Disk],
         *,
-        more: Sequence[Disk] = (),
-        backplane: Backplane | None = None,
-        size: Size = SMALL,
+        more: Sequence[Disk],
+        backplane: Backplane,
+        size: Size,
     ) -> None:
         """Start it. `disks` are SCSI disks, /dev/sda and so on; `more` are /dev/vdb and so on."""
         self.name = name
@@ -68,7 +68,7 @@ class Host:
         for number, disk in enumerate(disks):
             options += ["-drive", disk.driver(f"s{number}")]
             options += ["-device", f"scsi-hd,bus=scsi.0,drive=s{number},id=disk{number},lun={number}"]
-        options += backplane.options() if backplane else []
+        options += backplane.options()
         options += ["-device", "virtio-serial-pci", "-device", "virtserialport,chardev=agent,name=earmark.lab"]
         options += ["-chardev", f"socket,id=agent,path={top}/agent,server=on,wait=off"]
         self.machine = Machine(top, name, size, options)
@@ -103,7 +103,9 @@ class Host:
     def wait_for(self, wanted: str, *words: str, within: float) -> str:
         """Run a command again and again until `wanted` is in what it prints; return that."""
         deadline = time.monotonic() + within
+        told = len(self.transcript)
         while True:
+            del self.transcript[told:]  # the last answer tells enough
             text = self.attempt(*words).text
             if wanted in text:
                 return text

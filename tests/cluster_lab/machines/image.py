@@ -14,7 +14,7 @@ from earmark.cluster.files import File, write_files
 
 HERE = Path(__file__).parent
 RECIPE = HERE / "build-image"
-NEEDED = ("qemu-system-x86_64", "qemu-img", "debootstrap", "mke2fs", "cpio", "busybox", "unshare", "apt-get")
+NEEDED = ("qemu-system-x86_64", "qemu-img", "debootstrap", "mke2fs", "cpio", "busybox", "setpriv", "unshare", "apt-get")
 PATH = f"{os.environ['PATH']}:/usr/sbin:/sbin"
 _EARLY = ("virtio_pci", "virtio_blk", "overlay")
 """Modules without which a host does not reach its root file system."""
@@ -63,7 +63,7 @@ def _build(directory: Path) -> float:
     for old in directory.parent.glob("machines-*"):
         shutil.rmtree(old)
     new = directory.with_suffix(".new")
-    subprocess.run([RECIPE, new], env={**os.environ, "PATH": PATH}, check=True)
+    subprocess.run(["setpriv", "--pdeathsig", "KILL", RECIPE, new], env={**os.environ, "PATH": PATH}, check=True)
     new.replace(directory)
     return time.monotonic() - begun
 
