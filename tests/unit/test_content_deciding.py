@@ -101,7 +101,7 @@ def test_who_may_be_allowed_by_lists_that_cannot_be_read_is_not_refused_as_spam(
 
 @pytest.mark.parametrize("order", [1, -1])
 def test_where_one_policy_refuses_and_the_other_defers_all_are_told_to_come_again(order: int) -> None:
-    waiting = strict(replace(SCANS, clamav=Scanned.OFF, spam_unscanned=WhenUnscanned.DEFER, defer_for=1))
+    waiting = strict(replace(SCANS, clamav=Scanned.OFF, spam_unscanned=WhenUnscanned.DEFER, spam_defer_for=1))
     facts: dict[Question, Fact] = {VIRUS: FOUND, WHOLE: UNSCANNED}
     recipients, verdict = judged(facts, *(BOB, EVE)[::order], b=waiting)
     assert verdict.action is Action.DEFER
@@ -138,7 +138,7 @@ def test_a_junk_copy_does_not_go_where_another_is_taken_away() -> None:
 def test_mail_for_the_postmaster_is_held_for_a_virus_and_else_only_marked(
     facts: dict[Question, Fact], action: Action
 ) -> None:
-    eager = strict(replace(SCANS, spam_unscanned=WhenUnscanned.DEFER, defer_for=1), dmarc=AfterData.REJECT)
+    eager = strict(replace(SCANS, spam_unscanned=WhenUnscanned.DEFER, spam_defer_for=1), dmarc=AfterData.REJECT)
     ((postmaster,), _) = judged(facts, POSTMASTER, a=eager)
     assert postmaster.outcome.action is action
 
@@ -168,7 +168,7 @@ def test_only_a_policy_in_force_has_its_recipients_come_in_a_message_of_their_ow
 def test_mode_mark_marks_what_would_be_held_and_not_what_would_be_put_off(
     facts: dict[Question, Fact], action: Action, would: Action
 ) -> None:
-    waiting = replace(SCANS, virus=OnVirus.QUARANTINE, spam_unscanned=WhenUnscanned.DEFER, defer_for=1)
+    waiting = replace(SCANS, virus=OnVirus.QUARANTINE, spam_unscanned=WhenUnscanned.DEFER, spam_defer_for=1)
     ((bob,), _) = judged(facts, BOB, a=strict(waiting, Mode.MARK))
     assert (bob.outcome.action, bob.outcome.would) == (action, would)
 
@@ -179,3 +179,13 @@ def test_a_policy_may_have_its_copy_marked_where_it_cannot_have_the_message_refu
     assert (bob.outcome.action, bob.outcome.would) == (Action.MARK, Action.REJECT)
     assert eve.outcome.action is verdict.action is Action.ACCEPT
     assert [edit.kind for edit in verdict.edits] == ["add-recipient", "remove-recipient"]
+
+
+@pytest.mark.parametrize("failing", [VIRUS, WHOLE], ids=["virus", "spam"])
+@pytest.mark.parametrize(("since", "action"), [(-60, Action.DEFER), (-61, Action.ACCEPT)])
+def test_each_scanner_is_waited_for_as_long_as_its_own_knob_says(failing: Question, since: int, action: Action) -> None:
+    own, other = ("virus", "spam") if failing is VIRUS else ("spam", "virus")
+    deferring = {f"{scanner}_unscanned": WhenUnscanned.DEFER for scanner in (own, other)}
+    waiting = replace(SCANS, **deferring, **{f"{own}_defer_for": 60, f"{other}_defer_for": 3600})  # type: ignore[arg-type]
+    ((bob,), _) = judged({failing: Fact(Status.TEMPERROR, ("failing", str(since)))}, BOB, a=strict(waiting))
+    assert bob.outcome.action is action

@@ -348,7 +348,7 @@ async def test_no_answer_from_the_confirming_scan_marks() -> None:
 
 
 async def test_a_scanner_that_is_known_to_be_down_defers_at_rcpt_whom_it_concerns() -> None:
-    waiting = replace(CONTENT, virus_unscanned=WhenUnscanned.DEFER, defer_for=86_400)
+    waiting = replace(CONTENT, virus_unscanned=WhenUnscanned.DEFER, virus_defer_for=86_400)
     now = Fact(Status.FAIL, ("99999999999",))
     world = World({Scanner("clamav"): now})
     session = session_over(world, a_example=waiting)

@@ -98,6 +98,9 @@ class MixedRecipients(StrEnum):
 
 
 Kilobytes = Annotated[int, range(1, 1_000_001)]
+Seconds = Annotated[int, range(1, 86_401)]
+_Knobs = Literal["virus", "spam"]
+"""How the names of a scanner's knobs begin."""
 SpamUser = NewType("SpamUser", str)
 """A user's name as spamd may be told it (`wire.spamd`); "" for none."""
 NO_USER = SpamUser("")
@@ -115,14 +118,14 @@ class ContentKnobs:
     """For names that end with ".UNOFFICIAL"."""
     virus_at_most: Kilobytes = 25_000
     virus_unscanned: WhenUnscanned = WhenUnscanned.STAMP
+    virus_defer_for: Seconds = 600
     spamassassin: Scanned = Scanned.OFF
     spam_user: SpamUser = NO_USER
     spam_at_most: Kilobytes = 500
     spam_unscanned: WhenUnscanned = WhenUnscanned.STAMP
+    spam_defer_for: Seconds = 600
     spam_reject_score: Points = NO_POINTS
     """0: off."""
-    defer_for: Annotated[int, range(1, 86_401)] = 600
-    """Seconds."""
     quarantine: HeldBy = HeldBy.EARMARK
     quarantine_days: Annotated[int, range(1, 3651)] = 30
     quarantine_megabytes: Annotated[int, range(1, 1_000_001)] = 500
@@ -239,25 +242,26 @@ def _rules(found: SpamScore) -> str:
 
 
 def _unscanned(
-    fact: Fact | None, question: Question, scanner: Literal["virus", "spam"], envelope: Envelope, knobs: ContentKnobs
+    fact: Fact | None, question: Question, scanner: _Knobs, envelope: Envelope, knobs: ContentKnobs
 ) -> Iterator[Finding]:
     """Find that a message was not scanned, where the policy has it marked or deferred for that."""
     word = f"{scanner}_unscanned"
     chosen: WhenUnscanned = getattr(knobs, word)
     if fact is None or fact.status is not Status.TEMPERROR or chosen is WhenUnscanned.STAMP:
         return
-    if chosen is WhenUnscanned.DEFER and not _is_worth_waiting(fact, envelope, knobs):
+    if chosen is WhenUnscanned.DEFER and not _is_worth_waiting(fact, envelope, knobs, scanner):
         return
     why = f"not scanned by {'ClamAV' if scanner == 'virus' else 'SpamAssassin'}: {printable(fact.why or 'no answer')}"
     yield Finding(word.upper(), Origin.CONTENT, NO_POINTS, why, f"content.{word}", question, opt_in=word)
 
 
-def _is_worth_waiting(fact: Fact, envelope: Envelope, knobs: ContentKnobs) -> bool:
+def _is_worth_waiting(fact: Fact, envelope: Envelope, knobs: ContentKnobs, scanner: _Knobs) -> bool:
     """Return whether a scanner may yet see the message when it comes again: no limit is in the way, and it is time."""
     if fact.data == ("limit",):
         return False
     since = float(fact.data[-1]) if fact.data else envelope.at
-    return envelope.at - since <= knobs.defer_for
+    longest: Seconds = getattr(knobs, f"{scanner}_defer_for")
+    return envelope.at - since <= longest
 
 
 def wants_scanners(envelope: Envelope, _facts: Facts, knobs: ContentKnobs) -> Iterator[Question]:
@@ -272,12 +276,11 @@ def examine_scanners(envelope: Envelope, facts: Facts, knobs: ContentKnobs) -> I
     """Find a scanner that does not answer, as long as the message is to wait for it."""
     for question in wants_scanners(envelope, facts, knobs):
         fact = facts.get(question)
-        if fact and fact.status is Status.FAIL and _is_worth_waiting(fact, envelope, knobs):
-            knob = "virus_unscanned" if question == Scanner(_CLAMAV) else "spam_unscanned"
+        scanner: _Knobs = "virus" if question == Scanner(_CLAMAV) else "spam"
+        if fact and fact.status is Status.FAIL and _is_worth_waiting(fact, envelope, knobs, scanner):
             why = "The content scanner does not answer at this time; try again later"
-            yield Finding(
-                "SCANNER_DOWN", Origin.ENVELOPE, NO_POINTS, why, f"content.{knob}", question, defer_at=_ALWAYS
-            )
+            knob = f"content.{scanner}_unscanned"
+            yield Finding("SCANNER_DOWN", Origin.ENVELOPE, NO_POINTS, why, knob, question, defer_at=_ALWAYS)
 
 
 def reads_body(knobs: ContentKnobs) -> bool:
