@@ -2,8 +2,6 @@
 
 import os
 import stat
-import subprocess
-import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -11,10 +9,11 @@ from typing import Protocol
 
 from earmark.cluster.migration.actions import Command, Edit, Link, Remove, Where
 from earmark.cluster.migration.facts import Answer
+from earmark.cluster.migration.processes import run_process
 from earmark.cluster.migration.ssh import by_ssh
 
-TIMED_OUT = 124
-_MOST_OUTPUT = 1 << 20
+_MOST_OF_A_LINE = 4096
+_MOST_OF_A_FILE = 1 << 20
 
 
 class World(Protocol):
@@ -76,48 +75,27 @@ class Machines:
 
 
 def _run(words: tuple[str, ...], command: Command, hears: Callable[[str], None] | None) -> Answer:
-    with subprocess.Popen(  # noqa: S603 - a list of words, never a line for a shell
-        words,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env={**os.environ, "LC_ALL": "C"},
-    ) as process:
-        if hears is None:
-            try:
-                output, errors = process.communicate(command.stdin.encode(), timeout=command.seconds)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                return Answer(TIMED_OUT, "", f"did not end within {command.seconds:g} s")
-            return Answer(process.returncode, _text(output), _text(errors))
-        return _heard(process, command.seconds, hears)
+    lines = _Lines(hears) if hears else None
+    ended = run_process(words, command.stdin.encode(), command.seconds, lines.add if lines else None)
+    return Answer(ended.status, _text(ended.output), _text(ended.errors))
 
 
-def _heard(process: "subprocess.Popen[bytes]", seconds: float, hears: Callable[[str], None]) -> Answer:
-    """Hand on the lines of a process as they come; they end with CR where it writes over them."""
-    assert process.stdin is not None  # noqa: S101 - they are pipes
-    assert process.stdout is not None  # noqa: S101
-    assert process.stderr is not None  # noqa: S101
-    process.stdin.close()
-    said: list[bytes] = []
-    aside = threading.Thread(target=lambda stream: said.append(stream.read()), args=(process.stderr,))
-    deadline = threading.Timer(seconds, process.kill)
-    aside.start()
-    deadline.start()
-    rest = b""
-    while chunk := os.read(process.stdout.fileno(), 65536):
-        *lines, rest = (rest + chunk).replace(b"\r", b"\n").split(b"\n")
+class _Lines:
+    """Lines out of what comes in pieces; they end with CR where a program writes over them."""
+
+    def __init__(self, hears: Callable[[str], None]) -> None:
+        self._hears = hears
+        self._begun = b""
+
+    def add(self, chunk: bytes) -> None:
+        *lines, begun = (self._begun + chunk).replace(b"\r", b"\n").split(b"\n")
         for line in lines:
-            hears(_text(line))
-        rest = rest[:_MOST_OUTPUT]
-    status = process.wait()
-    deadline.cancel()
-    aside.join()
-    return Answer(status, "", _text(b"".join(said)))
+            self._hears(_text(line))
+        self._begun = begun[:_MOST_OF_A_LINE]
 
 
 def _text(output: bytes) -> str:
-    return output[:_MOST_OUTPUT].decode("utf-8", "surrogateescape")
+    return output.decode("utf-8", "surrogateescape")
 
 
 def _assert_inside(root: Path, path: Path) -> None:
@@ -129,9 +107,9 @@ def _assert_inside(root: Path, path: Path) -> None:
 def _plain(path: Path) -> bytes:
     """Return what a file holds. Raises OSError: a pipe or a device in its place would not end."""
     with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as opened:
-        content = opened.read(_MOST_OUTPUT + 1) if stat.S_ISREG(os.fstat(opened.fileno()).st_mode) else None
-    if content is None or len(content) > _MOST_OUTPUT:
-        raise OSError(f"not a plain file of at most {_MOST_OUTPUT} bytes: edit it by hand")
+        content = opened.read(_MOST_OF_A_FILE + 1) if stat.S_ISREG(os.fstat(opened.fileno()).st_mode) else None
+    if content is None or len(content) > _MOST_OF_A_FILE:
+        raise OSError(f"not a plain file of at most {_MOST_OF_A_FILE} bytes: edit it by hand")
     return content
 
 

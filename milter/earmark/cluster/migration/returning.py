@@ -17,7 +17,10 @@ def only_there(request: Request, state: State, world: World, say: Callable[[str]
         return "[guest] at names no machine that ssh reaches, so that its queue cannot be seen"
     mta = request.source.mta
     if "log-last" in state.notes:
-        seen = arrived(log_since(request, state, world), mta)
+        since = log_since(request, state, world)
+        if not since or not since.startswith(state.notes["log-last"]):
+            return "the source's last line is not in the guest's log, so that mail since the move cannot be counted"
+        seen = arrived(since, mta)
         say(f"since the move: {seen.received} messages received, {seen.passed_on} deliveries to other machines,")
         say(f"{seen.kept} to mailboxes in the guest")
         if seen.kept:

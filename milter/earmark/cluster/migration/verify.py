@@ -10,9 +10,14 @@ from earmark.cluster.migration.execution import World
 from earmark.cluster.migration.facts import Facts
 from earmark.cluster.migration.journal import State
 from earmark.cluster.migration.request import Request
+from earmark.cluster.migration.smtp import BoundedClient
 from earmark.cluster.migration.steps_copy import stopped
 
 _PAUSE = 2.0
+_BANNER_WITHIN = 15.0
+_PROBE_WITHIN = 60.0
+_MOST_DIGITS = 20
+_NO_SIZE = "the journal does not say how long the source's log was"
 
 
 class Check(NamedTuple):
@@ -51,7 +56,7 @@ def _network(address: str, world: World) -> Check:
 def greeting(address: str, port: int) -> Check:
     """Ask an SMTP server for its banner (RFC 5321, 3.1)."""
     try:
-        with smtplib.SMTP(timeout=15) as server:
+        with BoundedClient(_BANNER_WITHIN) as server:
             code, words = server.connect(address, port)
     except (OSError, smtplib.SMTPException) as error:
         return Check("banner", False, f"{address} port {port}: {error}")
@@ -62,7 +67,8 @@ def deliver(address: str, port: int, recipient: str) -> Check:
     """Hand over one message from the null sender, as a stranger would."""
     message = f"From: <{recipient}>\r\nTo: <{recipient}>\r\nSubject: the move is done\r\n\r\nMail comes through.\r\n"
     try:
-        with smtplib.SMTP(address, port, timeout=60) as server:
+        with BoundedClient(_PROBE_WITHIN) as server:
+            server.connect(address, port)
             server.sendmail("", [recipient], message)
     except smtplib.SMTPRecipientsRefused as refused:
         return Check("probe message", False, str(refused.recipients[recipient]))
@@ -91,13 +97,22 @@ def _services(request: Request, facts: Facts, world: World) -> Iterator[Check]:
 def _log(request: Request, state: State, world: World) -> Check:
     if "log-last" not in state.notes or not request.guest.at:
         return Check("log", None, "[guest] at is not set, or the source's log was not")
-    return Check("log", *continued(state.notes["log-last"], log_since(request, state, world)))
+    since = log_since(request, state, world)
+    if since is None:
+        return Check("log", False, _NO_SIZE)
+    return Check("log", *continued(state.notes["log-last"], since))
 
 
-def log_since(request: Request, state: State, world: World) -> str:
-    """Return the guest's log from the source's last line on, also where it has been rotated once since."""
+def log_since(request: Request, state: State, world: World) -> str | None:
+    """Return the guest's log from the source's last line on, also where it has been rotated once since.
+
+    None where the journal does not say how long the source's log was.
+    """
     last = state.notes.get("log-last", "")
-    begin = int(state.notes.get("log-size", "0")) - len(last.encode("utf-8", "surrogateescape")) + 1
+    size = state.notes.get("log-size", "").strip()
+    if not (size.isascii() and size.isdigit() and len(size) < _MOST_DIGITS):
+        return None
+    begin = max(1, int(size) - len(last.encode("utf-8", "surrogateescape")) + 1)
     inside = request.guest.at.startswith("/")
     on: Where = "here" if inside else "guest"
     log = f"{request.guest.at if inside else ''}{request.source.log}"

@@ -10,7 +10,8 @@ import pytest
 
 from earmark.cluster.migration import edits
 from earmark.cluster.migration.actions import Command, Edit, Link, Remove
-from earmark.cluster.migration.execution import TIMED_OUT, Machines
+from earmark.cluster.migration.execution import Machines
+from earmark.cluster.migration.processes import MOST_OUTPUT, TIMED_OUT, Last
 from earmark.cluster.migration.progress import Progress, parse
 from earmark.cluster.migration.request import Request
 from earmark.cluster.migration.runner import Runner
@@ -36,6 +37,32 @@ def test_a_program_that_is_not_there_is_said() -> None:
 
 def test_a_command_ends_by_its_deadline() -> None:
     assert HERE.run(Command(("sleep", "600"), seconds=0.2)).status == TIMED_OUT
+
+
+def test_what_is_heard_ends_by_its_deadline_too() -> None:
+    heard: list[str] = []
+    answer = HERE.run(Command(("sh", "-c", "echo begun; exec sleep 600"), seconds=0.5), heard.append)
+    assert answer == (TIMED_OUT, "", "did not end within 0.5 s")
+
+
+def test_of_an_endless_stream_the_last_part_is_kept_and_no_more_is_held() -> None:
+    last = Last(4)
+    for piece in (b"abc", b"defgh", b"ij", b"klmnopqrstuvwxyz"):
+        last.add(piece)
+    assert last.kept == b"wxyz"
+
+
+def test_a_command_that_prints_without_measure_keeps_how_it_ended() -> None:
+    script = f"head -c {2 * MOST_OUTPUT + 1000} /dev/zero | tr '\\0' x; echo the end; exit 3"
+    answer = HERE.run(Command(("sh", "-c", script)))
+    assert answer.status == 3
+    assert answer.output.endswith("xxthe end\n")
+    assert len(answer.output) == MOST_OUTPUT
+
+
+def test_what_is_written_to_a_command_that_does_not_read_is_not_waited_for() -> None:
+    assert HERE.run(Command(("true",), stdin="x" * 1_000_000)).status == 0
+    assert HERE.run(Command(("wc", "-c"), stdin="x" * 1_000_000)).output == "1000000\n"
 
 
 def test_output_that_is_no_text_comes_back_whole() -> None:

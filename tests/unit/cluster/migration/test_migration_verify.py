@@ -8,6 +8,7 @@ from earmark.cluster.migration.facts import Answer
 from earmark.cluster.migration.journal import State
 from earmark.cluster.migration.request import Request
 from earmark.cluster.migration.returning import only_there
+from earmark.cluster.migration.smtp import BoundedClient
 from earmark.cluster.migration.verify import checks, deliver, greeting
 from fakes.migration import Lab, example, facts
 from fakes.smtp_words import smtp_words
@@ -187,6 +188,33 @@ def test_nobody_listening_is_a_finding() -> None:
     with smtp_words() as server:
         port = server.port
     assert greeting("127.0.0.1", port).well is False
+
+
+@pytest.mark.parametrize(
+    "banner", [b"220-" + b"x" * 100_000, b"220-more\r\n" * 10_000 + b"220 end\r\n", b"SSH-2.0-x\r\n"]
+)
+def test_a_banner_without_an_end_and_one_that_is_none_are_findings(banner: bytes) -> None:
+    with smtp_words(banner, b"221 bye\r\n") as server:
+        found = greeting("127.0.0.1", server.port)
+    assert found.well is False
+    assert len(found.said) < 200
+
+
+def test_a_banner_that_never_goes_on_is_given_up() -> None:
+    with smtp_words(b"220-more\r\n", None) as server, pytest.raises(TimeoutError), BoundedClient(0.3) as client:
+        client.connect("127.0.0.1", server.port)
+
+
+@pytest.mark.parametrize("size", ["", "many\n", "-1\n", "9" * 5000, "\u0662\n"])
+def test_a_size_in_the_journal_that_is_no_number_is_a_finding(size: str) -> None:
+    state = State(notes={"log-size": size, "log-last": LAST})
+    looked_at = checks(at_loopback(boot=0), facts(example()), state, guest_lab(), port=1)
+    assert next(check for check in looked_at if check.name == "log").well is False
+    assert "cannot be counted" in only_there(example(), state, guest_lab(), print)
+
+
+def test_mail_that_cannot_be_counted_is_not_none() -> None:
+    assert "cannot be counted" in only_there(example(), marked(), guest_lab(log=NEXT), print)
 
 
 def test_a_log_that_was_rotated_once_is_read_across() -> None:
