@@ -130,6 +130,10 @@ class Storage(Table):
     """Holds the one line `common { net { shared-secret "..."; } }`; included by the rendered file."""
 
 
+MOST_GUEST_DISK = 2047
+"""GiB: a guest boots by BIOS from an MS-DOS partition table, which ends at 2 TiB."""
+
+
 class Guest(Table):
     """The virtual machine."""
 

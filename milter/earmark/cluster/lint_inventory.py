@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 
 from earmark.cluster.files import Finding
-from earmark.cluster.inventory import Host, Inventory
+from earmark.cluster.inventory import MOST_GUEST_DISK, Host, Inventory
 from earmark.cluster.known import known
 
 _TAKEN = frozenset({"all", "arbitrator", "cluster", "group", "guest", "here", "localhost", "ungrouped"})
@@ -15,12 +15,15 @@ At = Callable[..., str]
 
 HOST_MEMORY = 1024
 """MiB that a host needs for itself: Debian, corosync, Pacemaker, libvirt, and QEMU beside what its guest sees."""
+LEAST_GUEST_DISK = 5
+"""GiB that a new guest needs: a Debian and its next versions, a tenth more, and a GiB of swap."""
 
 
 def lint_machines(inventory: Inventory, at: At) -> Iterator[Finding]:
     """Find what is wrong with the machines and with what they carry."""
     yield from _service(inventory, at)
     yield from _names(inventory, at)
+    yield from _guest_disk(inventory, at("guest", "disk"))
     for number, host in enumerate(inventory.hosts):
         yield from _memory(inventory, host, at("hosts", number, "memory"))
         yield from _disks(inventory, host, at("hosts", number, "disks"))
@@ -70,6 +73,22 @@ def _memory(inventory: Inventory, host: Host, where: str) -> Iterator[Finding]:
             f"{host.name} has {host.memory} MiB and could not hold the service alone: {service.memory} MiB, and "
             f"{HOST_MEMORY} MiB for itself",
         )
+
+
+def _guest_disk(inventory: Inventory, where: str) -> Iterator[Finding]:
+    disk = inventory.guest.disk if inventory.guest else LEAST_GUEST_DISK
+    if disk > MOST_GUEST_DISK:
+        reason = (
+            f"{disk} GiB: a guest has a BIOS and an MS-DOS partition table, which ends at 2 TiB. Take "
+            f"{MOST_GUEST_DISK} or less"
+        )
+        yield Finding(where, "guest-disk-too-large", reason)
+    if disk < LEAST_GUEST_DISK:
+        reason = (
+            f"{disk} GiB do not hold a Debian, its swap and its next versions: a new guest would not be built. Take "
+            f"{LEAST_GUEST_DISK} or more"
+        )
+        yield Finding(where, "guest-disk-too-small", reason, refuses=False)
 
 
 def _disks(inventory: Inventory, host: Host, where: str) -> Iterator[Finding]:

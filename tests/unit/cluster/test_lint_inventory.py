@@ -29,6 +29,9 @@ DEFECTS = [
     ("a host that could not hold the guest", [Change("memory = 16384", "memory = 4608")], "memory-too-small", "4608"),
     ("a host that could not hold the group", [GROUP, Change("memory = 16384", "memory = 4608")], "memory-too-small",
      "4608"),
+    ("a guest's disk beyond its partition table", [Change("disk = 40 ", "disk = 2048 ")], "guest-disk-too-large",
+     "2048"),
+    ("a disk on which no guest can be built", [Change("disk = 40 ", "disk = 4 ")], "guest-disk-too-small", "disk = 4"),
     ("one disk twice", [Change('"/dev/sda2", "/dev/sdb2"', '"/dev/sda2", "/dev/sda2"')], "disk-twice", "disks"),
     ("two partitions of one drive", [Change('"/dev/sda2", "/dev/sdb2"', '"/dev/sda2", "/dev/sda3"')],
      "disk-same-drive", "disks"),
@@ -102,7 +105,7 @@ DEFECTS = [
 
 WARNED = {
     "disk-single", "ping-outside", "ping-single", "fencing-one-level", "fencing-shares-power", "fencing-cycle",
-    "token-short",
+    "guest-disk-too-small", "token-short",
 }  # fmt: skip
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, PlainValidator, model_validator
 
-from earmark.cluster.inventory import Address, Device, Interface, Mac, Name
+from earmark.cluster.inventory import MOST_GUEST_DISK, Address, Device, Interface, Mac, Name
 from earmark.config import values
 from earmark.config.document import parse
 from earmark.config.problems import ConfigError, Problem, quoted, whole_file
@@ -100,7 +100,7 @@ class Target(Table):
     """What becomes the guest's disk: a DRBD device, or a logical volume."""
     volume: Annotated[str, _like(_VOLUME, "a logical volume such as vg_host/mail", empty=True)] = ""
     """Created where it is not there; "" where the device exists."""
-    size: Annotated[int, _count(1, 2047)]
+    size: Annotated[int, _count(1, MOST_GUEST_DISK)]
     """GiB."""
     resource: Annotated[str, _like(_RESOURCE, "a DRBD resource", empty=True)] = ""
     """The DRBD resource that is brought up, and made primary here; "" where the device is ready."""

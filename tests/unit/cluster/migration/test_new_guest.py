@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from earmark.cluster.inventory import load_inventory, read_inventory
+from earmark.cluster.lint_inventory import LEAST_GUEST_DISK
 from earmark.cluster.migration.actions import Command, Plan, Step
 from earmark.cluster.migration.edits_new import hostname, security
 from earmark.cluster.migration.execution import Machines
@@ -160,6 +161,14 @@ def test_a_disk_that_holds_something_is_not_written_to() -> None:
 
 def test_the_example_has_nothing_against_it() -> None:
     assert preflight(request(), facts(request()), plan()) == []
+
+
+@pytest.mark.parametrize(("size", "fits"), [(LEAST_GUEST_DISK - 1, False), (LEAST_GUEST_DISK, True)])
+def test_the_least_disk_that_lint_lets_pass_is_the_least_that_is_begun_with(*, size: int, fits: bool) -> None:
+    asked = request(("size = 40", f"size = {size}"))
+    known = facts(asked, device=f"{size * GIB}\n")
+    found = {finding.code for finding in preflight(asked, known, plan_of(asked, known))}
+    assert ("disk-too-small" not in found) is fits
 
 
 @pytest.mark.parametrize(
