@@ -7,8 +7,11 @@ from earmark.cluster.files import File
 from earmark.cluster.inventory import Inventory, load_inventory
 from earmark.cluster.render import render
 
-EXAMPLE = Path(__file__).parents[3] / "deploy" / "cluster" / "inventory.example.toml"
+ROOT = Path(__file__).parents[3]
+EXAMPLE = ROOT / "deploy" / "cluster" / "inventory.example.toml"
 DEVICE = "/dev/drbd0"
+IN_STEP = "UpToDate/UpToDate"
+"""What DRBD says where both halves are the same."""
 _PLACED = ("etc/drbd.d/", "etc/lvm/", "etc/mdadm/", "etc/modules-load.d/")
 _SECRET = 'common { net { shared-secret "for this test alone"; } }\n'  # noqa: S105 - of machines that live for minutes
 _PARTITIONS = "label: gpt\nsize=8MiB, name=boot\nname=data\n"
@@ -41,12 +44,16 @@ class Storage:
         self.inventory = example()
         self._host = host
 
+    def make_partitions(self) -> None:
+        """Make on both disks the partitions that the inventory names."""
+        for disk in ("/dev/sda", "/dev/sdb"):
+            self._host.run("sfdisk", "--quiet", disk, given=_PARTITIONS)
+        self._host.run("udevadm", "settle")
+
     def make_mirror(self) -> None:
         """Make partitions, mirror and volume group. New disks are zeros, so both halves are the same already."""
+        self.make_partitions()
         inventory, run = self.inventory, self._host.run
-        for disk in ("/dev/sda", "/dev/sdb"):
-            run("sfdisk", "--quiet", disk, given=_PARTITIONS)
-        run("udevadm", "settle")
         disks = inventory.host(self._host.name).disks
         level = ("--level=1", "--bitmap=internal", "--metadata=1.2", "--assume-clean")
         names = (f"--homehost={self._host.name}", f"--name={inventory.name}")
