@@ -87,13 +87,13 @@ def test_a_process_with_a_network_alone_is_no_node(tmp_path: Path) -> None:
 
 
 KILLED = """
-import sys, time
+import signal, sys
 from pathlib import Path
 from cluster_lab.namespaces import NETWORK, Namespaces
 inside = Namespaces(["sleep", "infinity"], NETWORK, Path(sys.argv[1]))
 beside = inside.start(Path(sys.argv[1]), "sleep", "infinity")
 print(inside.pid, beside.pid, flush=True)
-time.sleep(600)
+signal.pause()
 """
 
 

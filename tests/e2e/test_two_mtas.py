@@ -72,7 +72,7 @@ def play(port: int, mta: str, dialogue: Mapping[str, Any]) -> Sent:
     recipients = [recipient.replace("{mta}", mta) for recipient in dialogue["to"]]
     for _ in range(dialogue.get("before", 0)):
         smtp.send(port, peer, sender, recipients, message_of(dialogue))
-        time.sleep(dialogue.get("pause", 0))
+        time.sleep(dialogue.get("pause", 0))  # greylisting: that so much time has passed is the condition
     return smtp.send(port, peer, sender, recipients, message_of(dialogue))
 
 

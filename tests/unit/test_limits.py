@@ -254,7 +254,7 @@ async def test_a_request_on_which_our_own_code_fails_is_reported_and_remembered_
             with pytest.raises(UnansweredError, match="an error of our own") as caught:
                 await upstream.run(wrong, key="odd")
             since.append(caught.value.since)
-            await asyncio.sleep(pause)
+            await asyncio.sleep(pause)  # what is tested is that time which passes changes nothing
         assert since[1] == pytest.approx(since[0], abs=0.1)
         assert [str(error) for error in told] == ["a bug"] * 2
         assert await upstream.run(ask), "and it holds no place"
