@@ -31,7 +31,7 @@ def test_the_role_makes_the_storage_of_both_hosts_and_changes_nothing_the_second
             host.wait_ready()
             Storage(host).make_partitions()
             Storage(host).raise_backplane()
-        first = play(top / "storage.yml", ROOT / "deploy/ansible/roles", inventory, hosts, within=900)
+        first = play(top / "storage.yml", ROOT / "deploy/ansible/roles", inventory, hosts, within=1500)
         assert not first.status, first.output
         assert {task.split(" [")[0].removeprefix("storage : ") for task in first.changed} >= {
             "Mirror",
@@ -42,6 +42,6 @@ def test_the_role_makes_the_storage_of_both_hosts_and_changes_nothing_the_second
         }
         Storage(hosts[0]).wait_connected(IN_STEP)
     with lab.timed("role storage: the second time"):
-        second = play(top / "storage.yml", ROOT / "deploy/ansible/roles", inventory, hosts, within=900)
+        second = play(top / "storage.yml", ROOT / "deploy/ansible/roles", inventory, hosts, within=1500)
     assert not second.status, second.output
     assert second.changed == []

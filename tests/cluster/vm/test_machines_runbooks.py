@@ -34,7 +34,7 @@ def _lines(name: str, heading: str, host: Host, inventory: Inventory | None = No
 
 
 def _shell(host: Host, *lines: str) -> str:
-    return "".join(host.run("sh", "-ec", line, within=120) for line in lines)
+    return "".join(host.run("sh", "-ec", line) for line in lines)
 
 
 def _break(host: Host, disk: str) -> None:
@@ -56,9 +56,9 @@ def test_a_broken_disk_is_replaced_by_the_runbook_while_files_are_written(lab: L
         assert "[_U]" in host.run("cat", "/proc/mdstat")
         _shell(host, *_lines("disk-replacement", "Take it out", host))
         host.pull_disk(0)
-        host.wait_for("sda gone", "sh", "-c", "[ -e /dev/sda ] || echo sda gone", within=30)
+        host.wait_for("sda gone", "sh", "-c", "[ -e /dev/sda ] || echo sda gone")
         host.plug_disk(lab.disk("third", 160), number=2, lun=0)
-        host.wait_for("sda", "lsblk", "--noheadings", "--output", "NAME", within=30)
+        host.wait_for("sda", "lsblk", "--noheadings", "--output", "NAME")
         _shell(
             host,
             "sfdisk --dump /dev/sdb | sed 's/, uuid=[^,]*//; /^label-id/d' | sfdisk --quiet /dev/sda; udevadm settle",
@@ -66,7 +66,7 @@ def test_a_broken_disk_is_replaced_by_the_runbook_while_files_are_written(lab: L
         add, look, test = _lines("disk-replacement", "Put the new one in", host)
         _shell(host, add)
         _shell(host, "head -c 20m /dev/urandom >/data/after; sync; cd /data; md5sum before during after >/sums")
-        host.wait_for("[UU]", "sh", "-c", look, within=120)
+        host.wait_for("[UU]", "sh", "-c", look)
         _shell(host, test)
 
         _break(host, "sdb")
@@ -108,13 +108,13 @@ def test_a_split_brain_is_mended_by_the_runbook_and_the_victims_mail_is_saved(la
         backplane = example().host(victim.name).backplane.interface
         victim.run("ip", "link", "set", backplane, "down")
         for host in (victim, active):
-            host.wait_for("WFConnection", "drbdadm", "cstate", "earmark", within=60)
+            host.wait_for("WFConnection", "drbdadm", "cstate", "earmark")
         Storage(victim).promote()  # what stands for Pacemaker says that the other one is off, as broken fencing would
         _write(victim, "of-the-victim")
         _write(active, "of-the-active")
         Storage(victim).demote()
         victim.run("ip", "link", "set", backplane, "up")
-        active.wait_for("StandAlone", "drbdadm", "cstate", "earmark", within=60)
+        active.wait_for("StandAlone", "drbdadm", "cstate", "earmark")
         assert "Split-Brain detected" in active.run("dmesg")
     with lab.timed("split brain: mended by the runbook"):
         _shell(active, *_lines("split-brain", "Look", active))

@@ -32,7 +32,7 @@ def test_mail_that_was_acknowledged_survives_the_host_that_took_it(lab: Lab) -> 
             acknowledged = sending.result()
     assert len(acknowledged) >= 39  # the last one may be in the queue before its answer is here
     with lab.timed("DRBD: the peer notices, fences, takes over, has the queue, and delivers it"):
-        second.wait_for("WFConnection", "drbdadm", "cstate", there.inventory.name, within=60)
+        second.wait_for("WFConnection", "drbdadm", "cstate", there.inventory.name)
         there.promote()
         assert there.fenced() == ["hosta"]
         mail = MailService(second)

@@ -3,7 +3,7 @@
 import re
 import time
 
-from cluster_lab.machines.qemu import Machine, NotInTimeError
+from cluster_lab.machines.qemu import PATIENCE, Machine, NotInTimeError
 
 _PROMPT = r"root@[a-z0-9.-]+:[^#\n]*# "
 _ESCAPE = re.compile(rb"\x1b(?:\[[0-9;?]*[A-Za-z]|[()][A-Z0-9]|[=>78])|\r")
@@ -21,7 +21,7 @@ class Console:
         self._connection = machine.connect("console")
         self._unread = b""
 
-    def expect(self, pattern: str, within: float) -> str:
+    def expect(self, pattern: str, within: float = PATIENCE) -> str:
         """Return what is shown up to the end of a pattern; what comes after it is kept for the next one."""
         deadline = time.monotonic() + within
         while True:
@@ -44,16 +44,16 @@ class Console:
     def type(self, line: str) -> None:
         self._connection.sendall(line.encode() + b"\n")
 
-    def log_in(self, password: str, within: float) -> None:
+    def log_in(self, password: str, within: float = PATIENCE) -> None:
         """Log in as root at the prompt, which comes within so many seconds."""
         self.type("")
         self.expect("login: ", within)
         self.type("root")
-        self.expect("Password: ", 60)
+        self.expect("Password: ")
         self.type(password)
-        self.expect(_PROMPT, 120)
+        self.expect(_PROMPT)
 
-    def run(self, line: str, within: float = 60.0) -> str:
+    def run(self, line: str, within: float = PATIENCE) -> str:
         """Type a line at the shell and return what it prints."""
         self.type(line)
         shown = self.expect(_PROMPT, within)

@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from cluster_lab.machines.qemu import EMULATED, Disk, Machine, NotInTimeError, Size
+from cluster_lab.machines.qemu import EMULATED, PATIENCE, Disk, Machine, NotInTimeError, Size
 
 _COMMAND_LINE = f"console=ttyS0 panic=-1 quiet lab.root=vda {EMULATED}"
-_BOOT_WITHIN = 120.0
 
 
 class CommandError(AssertionError):
@@ -76,9 +75,9 @@ class Host:
 
     def wait_ready(self) -> None:
         """Return when commands can be run."""
-        self.run("true", within=_BOOT_WITHIN)
+        self.run("true")
 
-    def attempt(self, *words: str, given: str = "", within: float = 60.0) -> Output:
+    def attempt(self, *words: str, given: str = "", within: float = PATIENCE) -> Output:
         """Run a command there, with `given` as its input, for at most `within` seconds, and return what came of it."""
         begun = time.monotonic()
         try:
@@ -89,7 +88,7 @@ class Host:
         self._note(words, output, begun)
         return output
 
-    def run(self, *words: str, given: str = "", within: float = 60.0) -> str:
+    def run(self, *words: str, given: str = "", within: float = PATIENCE) -> str:
         """Run a command there; raise where it fails; return what it printed."""
         status, text = self.attempt(*words, given=given, within=within)
         if status:
@@ -100,7 +99,7 @@ class Host:
         """Write a file there, making the directories that it stands in."""
         self.run("install", "-D", "-m", f"{mode:o}", "/dev/stdin", path, given=text)
 
-    def wait_for(self, wanted: str, *words: str, within: float) -> str:
+    def wait_for(self, wanted: str, *words: str, within: float = PATIENCE) -> str:
         """Run a command again and again until `wanted` is in what it prints; return that."""
         deadline = time.monotonic() + within
         told = len(self.transcript)
@@ -132,13 +131,13 @@ class Host:
     def crash(self) -> None:
         """Let its kernel reset the machine at once: no file is written back, no connection closed."""
         self._order("echo b >/proc/sysrq-trigger")
-        self.machine.wait_gone(20)
+        self.machine.wait_gone()
 
     def power_off(self) -> None:
         """Write everything back and power off."""
-        self.run("sync", within=120)
-        self._order("echo o >/proc/sysrq-trigger; sleep 60")
-        self.machine.wait_gone(60)
+        self.run("sync")
+        self._order("echo o >/proc/sysrq-trigger; sleep 600")
+        self.machine.wait_gone()
 
     def stop(self) -> None:
         self._agent.close()
@@ -147,7 +146,7 @@ class Host:
     def _order(self, line: str) -> None:
         """Have a line of shell run there, after which there is nobody to answer."""
         self._note([line], Output(0, ""), time.monotonic())
-        self._send(["sh", "-c", line], "", 60)
+        self._send(["sh", "-c", line], "", PATIENCE)
 
     def _send(self, words: Sequence[str], given: str, within: float) -> None:
         self._agent.settimeout(within + 30)  # the agent keeps the deadline; this one is for a machine that hangs

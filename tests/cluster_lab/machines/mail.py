@@ -65,7 +65,7 @@ class MailService:
     def make_disk(self) -> None:
         """Make the file system with what Postfix needs on it."""
         run = self._host.run
-        run("mkfs.ext4", "-q", DEVICE, within=120)
+        run("mkfs.ext4", "-q", DEVICE)
         self.mount()
         for part, owner in (("queue", "root"), ("data", "postfix"), ("mail", "nobody")):
             run("install", "-d", "-o", owner, f"{MOUNT}/{part}")
@@ -88,7 +88,7 @@ class MailService:
 
     def send_to(self, server: str) -> list[int]:
         """Send messages from this host to the one at an address until that is gone; return those it took."""
-        said = self._host.run("python3", "-I", "-", server, RECIPIENT, given=_SENDER.read_text(), within=180)
+        said = self._host.run("python3", "-I", "-", server, RECIPIENT, given=_SENDER.read_text())
         return [int(line) for line in said.splitlines() if line.isdigit()]
 
     def wait_queued(self, number: int) -> None:
@@ -105,6 +105,6 @@ class MailService:
     def deliver(self) -> list[int]:
         """Have the queue delivered; return the numbers of all messages in the mailbox."""
         self._host.run("postqueue", "-f")
-        self._host.wait_for("Mail queue is empty", "postqueue", "-p", within=120)
+        self._host.wait_for("Mail queue is empty", "postqueue", "-p")
         text = self._host.run("sh", "-c", f"cat {MOUNT}/mail/new/*")
         return [int(number) for number in _NUMBER.findall(text)]

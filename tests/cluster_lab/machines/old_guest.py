@@ -45,12 +45,18 @@ smtpd_peername_lookup = no
 # The processor is emulated, and a start takes twenty times as long.
 _PATIENCE = """\
 [Service]
-TimeoutStartSec=300
-WatchdogSec=300
+TimeoutStartSec=900
+WatchdogSec=900
+"""
+_PATIENT_MANAGER = """\
+[Manager]
+DefaultTimeoutStartSec=900
+DefaultDeviceTimeoutSec=900
 """
 _FILES = {
     "etc/systemd/system/earmark.service.d/lab.conf": _PATIENCE,
-    "etc/default/grub": f'GRUB_TIMEOUT=1\nGRUB_CMDLINE_LINUX_DEFAULT="quiet {EMULATED}"\n',
+    "etc/systemd/system.conf.d/lab.conf": _PATIENT_MANAGER,
+    "etc/default/grub": f'GRUB_TIMEOUT=1\nGRUB_CMDLINE_LINUX_DEFAULT="quiet rootdelay=300 {EMULATED}"\n',
     "etc/fstab": _FSTAB,
     "etc/inittab": _INITTAB,
     "etc/hostname": "mail\n",
@@ -73,6 +79,7 @@ touch -d '2009-02-13 23:31:30 UTC' srv/mail/old
 mkdir -p etc/systemd/system/getty.target.wants
 ln -s /lib/systemd/system/serial-getty@.service etc/systemd/system/getty.target.wants/serial-getty@hvc0.service
 sed -i 's/^MODULES=.*/MODULES=dep/' etc/initramfs-tools/initramfs.conf
+sed -i 's/^LOGIN_TIMEOUT.*/LOGIN_TIMEOUT 600/' etc/login.defs
 echo COMPRESSLEVEL=1 >>etc/initramfs-tools/initramfs.conf
 """
 _FILTER = """\
@@ -94,5 +101,5 @@ def furnish(host: Host, top: str) -> None:
     host.write(f"{top}/etc/postfix/main.cf", _MAIN)
     host.write(f"{top}/usr/bin/earmark", _EARMARK, 0o755)
     for script in (_ODD, _FILTER):
-        host.run("sh", "-ec", f"cd {top}\n{script}", within=240)
+        host.run("sh", "-ec", f"cd {top}\n{script}")
     host.run("chroot", top, "chpasswd", given=f"root:{PASSWORD}\n")

@@ -13,8 +13,6 @@ from cluster_lab.machines.host import Host
 from cluster_lab.roots.roots import Run
 
 _RELAY = Path(__file__).with_name("relay.py")
-_WITHIN = 300.0
-"""Seconds for one module, on an emulated processor."""
 
 
 class _Door(socketserver.UnixStreamServer):
@@ -30,7 +28,7 @@ class _Request(socketserver.StreamRequestHandler):
 
     def handle(self) -> None:
         asked = json.loads(self.rfile.readline())
-        status, text = self.server.host.attempt(*asked["words"], given=asked["given"], within=_WITHIN)
+        status, text = self.server.host.attempt(*asked["words"], given=asked["given"])
         self.wfile.write(json.dumps({"status": status, "text": text}).encode() + b"\n")
 
 

@@ -28,6 +28,10 @@ EMULATED = "mitigations=off norandmaps"
 switching page tables: with these two words programs start five times as fast."""
 
 
+PATIENCE = 300.0
+"""Seconds that one thing may take in a machine: far more than it does, but where ten others want the same core."""
+
+
 class NotInTimeError(AssertionError):
     """A machine did not do in time what a test waits for."""
 
@@ -86,7 +90,7 @@ class Machine:
     def running(self) -> bool:
         return self._process.poll() is None
 
-    def connect(self, name: str, within: float = 30.0) -> socket.socket:
+    def connect(self, name: str, within: float = PATIENCE) -> socket.socket:
         """Return a connection to one of its sockets, as soon as QEMU has made it."""
         deadline = time.monotonic() + within
         while True:
@@ -101,7 +105,7 @@ class Machine:
     def monitor(self, command: str, **arguments: object) -> Any:
         """Carry out one QMP command and return what it returned."""
         with self.connect("monitor") as connection, connection.makefile("rw") as lines:
-            connection.settimeout(30)
+            connection.settimeout(PATIENCE)
             lines.readline()  # the greeting
             for request in ({"execute": "qmp_capabilities"}, {"execute": command, "arguments": arguments}):
                 lines.write(json.dumps(request) + "\n")
@@ -112,7 +116,7 @@ class Machine:
                 assert "error" not in answer, f"{self.name}: {command}: {answer['error']['desc']}"
         return answer["return"]
 
-    def wait_gone(self, within: float) -> None:
+    def wait_gone(self, within: float = PATIENCE) -> None:
         """Return when it has powered off or crashed."""
         try:
             self._process.wait(within)

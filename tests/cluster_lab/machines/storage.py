@@ -16,6 +16,8 @@ _PLACED = ("etc/drbd.d/", "etc/lvm/", "etc/mdadm/", "etc/modules-load.d/")
 _SECRET = 'common { net { shared-secret "for this test alone"; } }\n'  # noqa: S105 - of machines that live for minutes
 _PARTITIONS = "label: gpt\nsize=8MiB, name=boot\nname=data\n"
 _FENCED = "/run/fenced"
+# An emulated processor that waits for its turn does not answer within the half second that is rendered.
+_PING = ("ping-timeout 5;", "ping-timeout 50;")
 # Pacemaker is not here. What stands for it answers that the peer is known to be off (fence-peer in drbd.conf(5)).
 _FENCE_PEER = f'#!/bin/sh\necho "$DRBD_PEER" >>{_FENCED}\nexit 7\n'
 _UNFENCE_PEER = "#!/bin/sh\nexit 0\n"
@@ -30,7 +32,10 @@ def host_files(name: str) -> dict[str, File]:
     """Return what a host has when it boots: what is rendered for its storage, and what stands for Pacemaker."""
     inventory = example()
     rendered = {path.removeprefix(f"{name}/"): file for path, file in render(inventory).items()}
+    resource = f"etc/drbd.d/{inventory.name}.res"
+    assert _PING[0] in rendered[resource].text
     return {path: file for path, file in rendered.items() if path.startswith(_PLACED)} | {
+        resource: rendered[resource]._replace(text=rendered[resource].text.replace(*_PING)),
         inventory.storage.secret_file.lstrip("/"): File(_SECRET, 0o600),
         "usr/lib/drbd/crm-fence-peer.sh": File(_FENCE_PEER, 0o755),
         "usr/lib/drbd/crm-unfence-peer.sh": File(_UNFENCE_PEER, 0o755),
@@ -82,7 +87,7 @@ class Storage:
 
     def wait_connected(self, halves: str) -> None:
         """Return when both hosts' halves are so, such as "UpToDate/UpToDate"."""
-        self._host.wait_for(halves, "drbdadm", "dstate", self.inventory.name, within=120)
+        self._host.wait_for(halves, "drbdadm", "dstate", self.inventory.name)
 
     def skip_first_copy(self) -> None:
         """Say on one host that two new volumes are the same."""
