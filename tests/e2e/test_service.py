@@ -288,19 +288,6 @@ def test_root_is_given_up_for_the_account_that_then_owns_everything(idle: Runnin
     assert judged(idle, LISTED) == REFUSED
 
 
-def test_workers_that_cannot_start_are_tried_again_and_the_door_is_shut_meanwhile(service: RunningService) -> None:
-    def refuses_when_no_worker_lives_for_long() -> bool:
-        for pid in service.workers("starting") + service.workers("ready"):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        return service.refuses()
-
-    wait_until(refuses_when_no_worker_lives_for_long, "refused rather than accepted and silent")
-    wait_until(lambda: len(service.workers()) == 2, "workers are back")
-    wait_until(lambda: not service.refuses(), "connections are taken again")
-    assert judged(service, LISTED) == REFUSED
-
-
 def test_it_recovers_when_its_descriptors_were_used_up(idle: RunningService) -> None:
     idle.start(under=["prlimit", "--nofile=64:64"])
     with contextlib.ExitStack() as connections:

@@ -60,8 +60,12 @@ class Child:
     born: float
     heard: float
     state: State = State.STARTING
+    ready: float = float("inf")
+    """Since when it is."""
     leave_by: float = float("inf")
     killed: bool = False
+    admitted: bool = False
+    """Whether it was handed the listening sockets."""
     sessions: int = 0
     accepting: bool = False
     counters: dict[str, int] = field(default_factory=dict)
@@ -181,7 +185,7 @@ class Crew:
                 self.scanners.hear_signatures(message["signatures"])
 
     def _became_ready(self, child: Child) -> None:
-        child.state = State.READY
+        child.state, child.ready = State.READY, child.heard
         if child.bundle is self._candidate:
             self._take_over_when_complete(child.bundle)
         elif child.role is Role.WORKER:

@@ -11,6 +11,8 @@ from pathlib import Path
 _BACKLOG = 1024
 """Connections that wait in the kernel while all workers are busy; net.core.somaxconn bounds it."""
 _PROBE_SECONDS = 2.0
+_PRIVILEGED = 1024
+"""Ports below it are root's, unless the system was told otherwise."""
 _NOBODY_ELSE = (-1, -1)
 """As owner (uid, gid): files stay whose they are by birth."""
 
@@ -27,6 +29,14 @@ class Listener:
     socket: socket.socket
     inode: int = 0
     """Of a unix socket: what tells our file from one that somebody put in its place."""
+
+    @property
+    def reopens(self) -> bool:
+        """Whether this process could open it again, who may have given up root since it did."""
+        if self.inode:
+            return os.access(_unix_path(self.spec).parent, os.W_OK | os.X_OK)
+        port: int = self.socket.getsockname()[1]
+        return port >= _PRIVILEGED or os.geteuid() == 0
 
     def forget(self) -> None:
         """Close this process's copy only; a child does this first."""
@@ -84,6 +94,13 @@ class Listeners:
         """Close all that are not among `specs`."""
         for spec in self._open.keys() - set(specs):
             self._open.pop(spec).close()
+
+    def refuse(self) -> bool:
+        """Close all that could be opened again; return whether there was one. Callers of the others wait."""
+        closed = [spec for spec, listener in self._open.items() if listener.reopens]
+        for spec in closed:
+            self._open.pop(spec).close()
+        return bool(closed)
 
     def chosen(self, specs: Iterable[str]) -> list[int]:
         """Return the descriptors of `specs`, to be handed to a worker."""

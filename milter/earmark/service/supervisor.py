@@ -34,6 +34,8 @@ _STARVED = 1.0
 _UNREADY = 5.0
 """Seconds without any worker that answers, after which connections are refused: an MTA goes to the next filter when it
 is refused (0.1 s), and waits for its own time-out when it is accepted and then hears nothing."""
+_AGAIN = 2.0
+"""Seconds between two attempts to open the sockets again."""
 _SHUT_WITHIN = 1.0
 """Seconds that workers have to stop accepting when all leave. Only then are the sockets shut: libmilter takes one that
 others have shut for a fault, and ends its sessions."""
@@ -75,6 +77,7 @@ class Supervisor:
         self._started = time.time()
         self._answered = self._turned = time.monotonic()
         self._told = ""
+        self._admit_again_at = 0.0
         self._shut_at = math.inf
         self._wake, self._woken = socket.socketpair()
 
@@ -202,16 +205,30 @@ class Supervisor:
         except ListenError as error:
             self._log.event("cannot_listen", level="error", why=str(error))
             return
+        child.admitted = True
         child.channel.send({"do": "accept"}, self._listeners.chosen(child.bundle.listen))
+
+    def _admit_rest(self, now: float) -> None:
+        """Try again with the workers for which the sockets could not be opened."""
+        if now < self._admit_again_at:
+            return
+        self._admit_again_at = now + _AGAIN
+        for child in self._crew.of(Role.WORKER, self._crew.bundle, State.READY):
+            if not child.admitted:
+                self._admit(child)
+            if not child.admitted:
+                return
 
     def _refuse_or_accept(self, now: float) -> None:
         if self._crew.leaving and (now > self._shut_at or not self._crew.accepting):
             self._listeners.keep(())
-        elif self._crew.leaving or self._crew.answering(now):
+        elif self._crew.leaving:
             self._answered = now
-        elif self._listeners and now - self._answered > _UNREADY:
+        elif self._crew.answering(now):
+            self._answered = now
+            self._admit_rest(now)
+        elif now - self._answered > _UNREADY and self._listeners.refuse():
             self._log.event("refusing", level="error", why=f"no worker has been ready for {_UNREADY:g} s")
-            self._listeners.keep(())
 
     def _tell_systemd(self, now: float) -> None:
         self._notifier.feed_watchdog(now)
@@ -243,6 +260,8 @@ class Supervisor:
     def _state_word(self, now: float) -> str:
         if self._crew.leaving:
             return "draining"
+        if not self._listeners:
+            return "not answering"
         if self._crew.ready:
             return "ready" if self._lists_are_known(now) else "checking lists"
         return "short of workers" if self._crew.answering(now) else "not answering"
@@ -250,8 +269,8 @@ class Supervisor:
     def _lists_are_known(self, now: float) -> bool:
         """Return whether the first round of canaries is over, or is not waited for any more."""
         crew = self._crew
-        born = min(child.born for child in crew.of(Role.WORKER, crew.bundle, State.READY))
-        return crew.bundle.health.settled or now - born > _FIRST_ROUND
+        ready = min(child.ready for child in crew.of(Role.WORKER, crew.bundle, State.READY))
+        return crew.bundle.health.settled or now - ready > _FIRST_ROUND
 
     def _status(self) -> dict[str, Any]:
         crew, last = self._crew, self._reload.last
