@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
-from earmark.cluster.cib import FILTER_UNIT, PER_TARGET, SERVICE, STORAGE, render_cib, unit_id
+from earmark.cluster.cib import FILTER_UNIT, PER_TARGET, SERVICE, STORAGE, STORAGE_CLONE, render_cib, unit_id
 from earmark.cluster.inventory import Inventory
 from earmark.cluster.simulate_run import Cluster, SimulationError, Transition
 from earmark.cluster.simulate_table import Expected, Operation, Scenario, Shape, Step, Who
@@ -146,6 +146,9 @@ class _Play:
         for who, standby in [*((who, True) for who in step.standby), *((who, False) for who in step.unstandby)]:
             self.cluster.set_standby(self.names[who], standby=standby)
         self.cluster.failing += [self._failing(operation) for operation in step.refuses]
+        if step.handler:
+            host = "" if step.handler == "taken back" else self.names[step.handler]
+            self.cluster.set_handlers_constraint(self.inventory.name, STORAGE_CLONE, host)
         self.cluster.set_quorum(quorum=self._quorate())
         self._say_attributes(step)
         self._settle(*self._events(step))

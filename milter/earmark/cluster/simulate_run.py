@@ -107,6 +107,19 @@ class Cluster:
         identity = f"nodes-{node.get('id')}"
         _set(_child(node, "instance_attributes", identity), identity, "standby", "on" if standby else None)
 
+    def set_handlers_constraint(self, resource: str, clone: str, host: str) -> None:
+        """Forbid to promote any host but this one, in the words of crm-fence-peer(.9).sh; "" takes that back."""
+        identity = f"drbd-fence-by-handler-{resource}"
+        constraints = next(self.cib.iter("constraints"))
+        for old in constraints.findall(f"rsc_location[@id='{identity}-{clone}']"):
+            constraints.remove(old)
+        if not host:
+            return
+        location = ET.SubElement(constraints, "rsc_location", {"rsc": clone, "id": f"{identity}-{clone}"})
+        words = {"role": "Master", "score": "-INFINITY", "id": f"{identity}-rule-{clone}"}
+        words_of_it = {"attribute": "#uname", "operation": "ne", "value": host, "id": f"{identity}-expr-{clone}"}
+        ET.SubElement(ET.SubElement(location, "rule", words), "expression", words_of_it)
+
     def set_quorum(self, *, quorum: bool) -> None:
         """Say whether the hosts that are up have quorum. (crm_simulate's own option is not heard by itself.)"""
         self.cib.set("have-quorum", str(int(quorum)))

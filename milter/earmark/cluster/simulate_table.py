@@ -44,6 +44,8 @@ class Step(Table):
     disk: dict[Who, Literal["outdated", "alone", "uptodate"]] = Field({})
     """What DRBD says of a host's disk by its promotion score: "alone" is up to date as far as it knows without its
     peer."""
+    handler: Literal["", "active", "passive", "taken back"] = ""
+    """The host on which DRBD's fence-peer handler has forbidden Pacemaker to promote the other one."""
     fails: list[Operation] = Field([])
     """Recurring monitors that find a failure, once."""
     refuses: list[Operation] = Field([])
