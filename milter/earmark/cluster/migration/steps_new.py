@@ -10,9 +10,18 @@ from earmark.cluster.migration.request import Request
 from earmark.cluster.migration.steps_boot import BOOTS, GRUB_FOR_BIOS, STAYS, booting_steps
 from earmark.cluster.migration.steps_copy import serial_login
 
-PACKAGES = (*BOOTS, "ca-certificates", "dbus", "nftables", "openssh-server", "python3", "python3-apt")
+PACKAGES = (
+    *BOOTS,
+    "ca-certificates",
+    "dbus",
+    "nftables",
+    "openssh-server",
+    "python3",
+    "python3-apt",
+    "systemd-timesyncd",
+)
 """Beside what every Debian has. Without dbus, logind does not run, and a shutdown request is not heard; python3 and
-python3-apt are Ansible's."""
+python3-apt are Ansible's; signatures and certificates are judged by the clock."""
 
 
 def new_steps(request: Request, disk: Layout) -> Iterator[Step]:
