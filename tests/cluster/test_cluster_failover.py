@@ -11,8 +11,9 @@ from contextlib import contextmanager
 from cluster_lab.cluster import Cluster
 from cluster_lab.episode import Episode
 from cluster_lab.mail_service import copies
+from cluster_lab.site import PID
 from cluster_lab.switch import BACKPLANE, SERVICE
-from earmark.cluster.runbooks import commands, render_runbooks
+from earmark.cluster.runbooks import Command, commands, render_runbooks
 
 PLANNED = 5.0
 """Seconds without an accepted message, at most, where an administrator moves the service."""
@@ -20,6 +21,8 @@ POWER = 15.0
 """Where its host is lost, with a token of 1 s."""
 NETWORK = 15.0
 """Where its host loses the network of the clients."""
+CRASH = 10.0
+"""Where the filter dies: until Pacemaker looks, and it and Postfix have started."""
 NONE = 1.0
 """Where nothing moves: what a busy machine makes of two messages in a row."""
 REFUSED = 5
@@ -43,9 +46,66 @@ def test_a_planned_move_by_the_runbook_gets_no_negative_answer(episode: Episode)
 
 
 def _follow_runbook(episode: Episode, heading: str) -> None:
-    runbook = render_runbooks(episode.cluster.inventory)["cluster/runbooks/planned-move.md"].text
-    for command in commands(runbook, heading):
-        episode.cluster.hosts[command.machine].run("sh", "-c", command.line, within=150)
+    for command in _typed(episode, "planned-move", heading):
+        _type(episode, command)
+
+
+def _typed(episode: Episode, runbook: str, heading: str) -> Iterator[Command]:
+    return commands(render_runbooks(episode.cluster.inventory)[f"cluster/runbooks/{runbook}.md"].text, heading)
+
+
+def _type(episode: Episode, command: Command) -> str:
+    return episode.cluster.hosts[command.machine].run("sh", "-c", command.line, within=150)
+
+
+def test_the_fence_test_by_the_runbook_cuts_by_each_device_and_moves_nothing(episode: Episode) -> None:
+    cluster, outlets = episode.cluster, []
+    for command in _typed(episode, "fence-test", episode.other):
+        if command.line.startswith("crm_mon"):  # "When it is back"
+            cluster.wait_alone(episode.was)
+            cluster.wait_at_rest()
+        if command.line.startswith("drbdadm"):
+            continue  # what replicates is the machines' laboratory's
+        began = time.time()
+        said = _type(episode, command)
+        if "--reboot" in command.line:
+            outlets.append(cluster.fenced(began)[0].outlet)
+        assert "--history" not in command.line or "successful" in said
+    episode.goes_on()
+    cluster.wait_alone(episode.was)
+
+    assert outlets == ["1", "2"], "each level has cut it"
+    assert set(episode.fenced) == {episode.other}
+    assert episode.outage < NONE
+
+
+def test_an_upgrade_by_the_runbook_reboots_a_host_and_moves_nothing(episode: Episode) -> None:
+    host = episode.passive
+    for command in _typed(episode, "upgrade", host.name):
+        match command.line.split()[:2]:
+            case ["apt-get", _]:
+                continue  # this machine's packages are not the laboratory's
+            case ["systemctl", "reboot"]:
+                host.reboot()
+            case ["cat", "/proc/drbd"]:
+                episode.cluster.wait_until(lambda: host.votes == 3 and host.quorate, "it is back: 3 votes")
+            case _:
+                _type(episode, command)
+    episode.goes_on()
+
+    assert not episode.fenced
+    assert episode.outage < NONE
+
+
+def test_a_service_that_crashes_is_started_again_where_it_is(episode: Episode) -> None:
+    crashed = episode.active.run("cat", PID)
+    episode.active.run("kill", "-KILL", crashed)
+    episode.cluster.wait_until(lambda: episode.active.run("cat", PID) != crashed, "it has been started again")
+    episode.comes_back()
+
+    assert not episode.fenced
+    assert {each.host for each in episode.tries if each.accepted} == {episode.was}
+    assert episode.outage < CRASH
 
 
 def test_standby_moves_the_service_and_fences_nobody(episode: Episode) -> None:

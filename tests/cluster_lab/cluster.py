@@ -173,7 +173,19 @@ class Cluster:
         roles = [len(seen.at(cib.STORAGE, role)) for role in ("Promoted", "Unpromoted")]
         if roles != [1, 1] or len(seen.at("ping")) != 2:
             return False
+        return self._idle(seen)
+
+    def _idle(self, seen: Status) -> bool:
         return "S_IDLE" in self.hosts[seen.coordinator].run("crmadmin", "--status", seen.coordinator)
+
+    def wait_alone(self, host: str) -> None:
+        """Wait until `host` knows that it is alone, and has done all about it, such as cutting the other's power."""
+
+        def alone() -> bool:
+            seen = self.status()
+            return seen is not None and seen.online == {host} and self._idle(seen)
+
+        self._slowly(alone, f"{host} has come to terms with being alone")
 
     def wait_accepted(self, since: float, host: str = "") -> Try:
         """Return the first message that was accepted, by `host` or anyone, on a connection made after `since`."""

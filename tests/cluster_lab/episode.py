@@ -31,6 +31,10 @@ class Episode:
         """Wait until the other host accepts mail."""
         self._accepted_by(self.other, self.began)
 
+    def comes_back(self) -> None:
+        """Wait until the same host accepts mail again."""
+        self._accepted_by(self.was, time.time())
+
     def goes_on(self, messages: int = 50) -> None:
         """Wait until the same host has accepted so many more messages, and nobody anything else."""
         since = time.time()

@@ -29,6 +29,8 @@ class Order(NamedTuple):
     action: str
     """ "off" or "reboot"."""
     host: str
+    outlet: str
+    """Of the host's two, by which of its fencing levels: "1" or "2". Each cuts all of its power."""
     obeyed: bool
 
 
@@ -76,7 +78,7 @@ class Power:
             with asking, asking.makefile("rw") as lines, suppress(OSError):
                 lines.write(f"{self._obey(*lines.readline().split())}\n")
 
-    def _obey(self, action: str, host: str = "") -> str:
+    def _obey(self, action: str, host: str = "", outlet: str = "") -> str:
         simple: dict[str, Callable[[], str]] = {
             "list": lambda: " ".join(self._hosts),
             "monitor": lambda: "ok",
@@ -84,7 +86,7 @@ class Power:
         }
         if action in simple:
             return simple[action]()
-        self.orders.append(Order(time.time(), action, host, not self.refuses))
+        self.orders.append(Order(time.time(), action, host, outlet, not self.refuses))
         if self.refuses:
             return "refused"
         self.cut(host)

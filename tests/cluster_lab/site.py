@@ -54,7 +54,10 @@ backplane = {{ interface = "eno2", address = "10.77.0.{number}" }}
 service = {{ interface = "eno1", address = "192.0.2.1{number}", bridge = "br0", mac = "02:00:c0:00:02:1{number}" }}
 [[hosts.fencing]]
 agent = "fence_lab"
-parameters = {{ socket = "{board}", plug = "{name}" }}
+parameters = {{ socket = "{board}", plug = "{name}", outlet = "1" }}
+[[hosts.fencing]]
+agent = "fence_lab"
+parameters = {{ socket = "{board}", plug = "{name}", outlet = "2" }}
 """
 OWN_SYSTEM = """
 system {
