@@ -56,7 +56,7 @@ DefaultDeviceTimeoutSec=900
 _FILES = {
     "etc/systemd/system/earmark.service.d/lab.conf": _PATIENCE,
     "etc/systemd/system.conf.d/lab.conf": _PATIENT_MANAGER,
-    "etc/default/grub": f'GRUB_TIMEOUT=1\nGRUB_CMDLINE_LINUX_DEFAULT="quiet rootdelay=300 {EMULATED}"\n',
+    "etc/default/grub": f'GRUB_TIMEOUT=1\nGRUB_CMDLINE_LINUX_DEFAULT="quiet {EMULATED}"\n',
     "etc/fstab": _FSTAB,
     "etc/inittab": _INITTAB,
     "etc/hostname": "mail\n",
