@@ -11,6 +11,7 @@ from bench.servers import Running
 
 _SESSIONS = (1, 16, 200, 1000)
 _NATIVE, _LIBMILTER, _TWO, _C, _RSPAMD = "native", "libmilter-engine", "libmilter-engine-2", "c", "rspamd"
+_PYMILTER = "pymilter"
 _WHAT = {
     "engine-libmilter": "CPU a message of a C libmilter that does nothing (no-reply flags) / the libmilter engine's",
     "engine-rspamd": "CPU a message of rspamd 3.4, as in row rspamd / the libmilter engine's",
@@ -22,6 +23,8 @@ _PEER = {"engine-libmilter": _C, "engine-rspamd": _RSPAMD}
 def _open(name: str, dns: int, *, tcp: bool = False) -> Running:
     if name == _C:
         return servers.libmilter(tcp=tcp)
+    if name == _PYMILTER:
+        return servers.pymilter()
     if name == _RSPAMD:
         return servers.rspamd(dns)
     engine = "native" if name == _NATIVE else "libmilter"
@@ -29,18 +32,23 @@ def _open(name: str, dns: int, *, tcp: bool = False) -> Running:
 
 
 def whole_path(conditions: Conditions, wanted: Sequence[str]) -> Iterator[Row]:
-    """Compare the libmilter engine's CPU a message with the peers', one process each; two workers beside it."""
+    """Compare the libmilter engine's CPU a message with the peers', one process each.
+
+    Beside it two workers, the native engine, and callbacks into Python that do nothing.
+    """
     with ExitStack() as stack:
         contenders = {
             name: Contender(stack.enter_context(_open(name, conditions.dns)), conditions.addresses)
-            for name in dict.fromkeys((_LIBMILTER, _TWO, _NATIVE, *(_PEER[row] for row in wanted)))
+            for name in dict.fromkeys((_LIBMILTER, _TWO, _NATIVE, _PYMILTER, *(_PEER[row] for row in wanted)))
         }
         alternate(list(contenders.values()), conditions.rounds)
     ours, two, native = contenders[_LIBMILTER], contenders[_TWO], contenders[_NATIVE]
+    empty = contenders[_PYMILTER]
     for row in wanted:
         peer = contenders[_PEER[row]]
         figures = {
             "cpu_us": ours.cpu, "peer_cpu_us": peer.cpu, "native_cpu_us": native.cpu, "two_workers_cpu_us": two.cpu,
+            "pymilter_cpu_us": empty.cpu,
             "messages_a_second": ours.rate, "peer_messages_a_second": peer.rate,
             "two_workers_messages_a_second": two.rate, "dropped": float(ours.dropped + two.dropped),
         }  # fmt: skip

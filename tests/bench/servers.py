@@ -266,3 +266,13 @@ def libmilter(*, tcp: bool = False) -> Iterator[Server]:
         place = f"inet:{socket}@127.0.0.1" if tcp else str(socket)
         with served("libmilter", [program("noop_c"), place], socket, top / "log") as server:
             yield server
+
+
+@contextmanager
+def pymilter() -> Iterator[Server]:
+    """The no-op on pymilter: its callbacks are Python's, and do nothing."""
+    with private_directory() as top:
+        socket = top / "socket"
+        command: list[str | Path] = [sys.executable, Path(__file__).with_name("noop_pymilter.py"), socket]
+        with served("pymilter", command, socket, top / "log") as server:
+            yield server
