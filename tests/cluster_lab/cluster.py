@@ -39,7 +39,7 @@ class Sender(NamedTuple):
 
 # The slow one has nearly always a session under way, whatever happens.
 GOOD = (Sender("quick", CLEAN_CLIENT, 1, 3, 0.2), Sender("slow", CLEAN_CLIENT, 1_000_000, 1, 0.05, 0.5))
-LISTED = Sender("listed", LISTED_CLIENT, 1, 1, 1.0)
+LISTED = Sender("listed", LISTED_CLIENT, 2_000_000, 1, 1.0)
 WITHIN = 90.0
 """Seconds for the cluster to come to rest, on a busy machine."""
 NEEDED = (

@@ -3,6 +3,7 @@
 import re
 import shutil
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -115,6 +116,7 @@ showq     unix  n  -  n  -  -  showq
 postlog   unix-dgram n - n  -  1  postlogd
 """
 _NUMBER = re.compile(rb"^Subject: message (\d+)$", re.MULTILINE)
+_UNASKED = re.compile(rb"^X-Earmark:[^;\n]*;(?:[^\n]|\n[ \t])*unchecked=(?:[^\n]|\n[ \t])*bl\.lab\.test", re.MULTILINE)
 _QUEUE_ID = re.compile(rb"\bid ([0-9A-Za-z]+)\b")
 
 
@@ -175,9 +177,15 @@ class Disk:
 
     def unjudged(self) -> list[int]:
         """Return the delivered messages that earmark has not written its trace header into."""
-        files = (self.data / "mail" / "new").glob("*")
-        texts = (file.read_bytes() for file in files)
-        return [_copy(text).number for text in texts if b"\nX-Earmark" not in text]
+        return [_copy(text).number for text in self._texts() if b"\nX-Earmark" not in text]
+
+    def let_pass_unasked(self) -> set[int]:
+        """Return the delivered messages whose trace header says that the blocklist could not be asked about them."""
+        return {_copy(text).number for text in self._texts() if _UNASKED.search(text)}
+
+    def _texts(self) -> Iterator[bytes]:
+        for file in (self.data / "mail" / "new").glob("*"):
+            yield file.read_bytes()
 
 
 def _copy(text: bytes) -> Copy:
