@@ -1,7 +1,7 @@
 """The roles, in roots entered by chroot: hosts, arbitrator and guest of the example. Services are not started there."""
 
 import json
-import shutil
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -57,7 +57,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         pytest.skip(reason)
     top = tmp_path_factory.mktemp("ansible")
     yield Site(top)
-    shutil.rmtree(top)  # some gigabytes
+    subprocess.run(
+        ["rm", "-rf", "--one-file-system", top], check=True
+    )  # some gigabytes, for which rmtree takes minutes
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +92,28 @@ def test_key_and_certificate_are_the_same_on_both_hosts(site: Site, first: Run) 
     asked = ["certutil", "-L", "-d", "/etc/corosync/qdevice/net/nssdb", "-n", "Cluster Cert", "-a"]
     said = {subprocess.run(["chroot", root, *asked], capture_output=True, check=True).stdout for root in (one, other)}
     assert len(said) == 1
+
+
+def test_no_other_account_can_plant_a_link_where_root_writes(site: Site, first: Run) -> None:
+    assert not first.status
+    named = {
+        place
+        for tasks in ROLES.rglob("*.yml")
+        for found in re.findall(r"(?:dest|path|chdir|creates|cmd: [^/\n]*): *\"?(/[^\"{}\s,]+)", tasks.read_text())
+        for place in (Path(found), Path(found).parent)
+    }
+    assert Path("/etc/corosync/qnetd/nssdb") in named
+    assert len(named) > 10
+    for machine in MACHINES:
+        root = site.roots.root(machine)
+        for directory in {place for below in named for place in (below, *below.parents)}:
+            inside = root / directory.relative_to("/")
+            if inside.is_dir() and not inside.is_symlink():
+                found = inside.stat()
+                assert found.st_uid == 0, f"{machine}: {directory}"
+                assert not found.st_mode & (0o022 if found.st_gid else 0o002), (
+                    f"{machine}: {directory} {found.st_mode:o}"
+                )
 
 
 def test_the_guest_has_a_filter_that_could_start_and_a_postfix_that_asks_it(site: Site, first: Run) -> None:
