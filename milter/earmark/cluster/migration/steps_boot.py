@@ -28,15 +28,35 @@ def _inside(disk: Layout, *words: str, seconds: float = 900, stdin: str = "") ->
 def skeleton_steps(request: Request, facts: Facts, disk: Layout) -> Iterator[Step]:
     """Yield what puts a Debian on the disk whose kernel and boot loader stay, and makes it boot while it is whole."""
     same = "--merged-usr" if facts.merged else "--no-merged-usr"
-    words = ("debootstrap", f"--include={','.join(BOOTS)}", "--arch=amd64", same, request.target.suite)
+    about = "whose kernel, modules and boot loader stay; all else will be the source's"
+    yield from debian_steps(request, disk, about, (f"--include={','.join(BOOTS)}", "--arch=amd64", same))
+    yield from booting_steps(disk, GRUB_FOR_BIOS, STAYS)
+
+
+def debian_steps(request: Request, disk: Layout, about: str, options: tuple[str, ...]) -> Iterator[Step]:
+    """Yield what puts a Debian on the mounted disk. debootstrap does not go on where it was broken off: it begins anew.
+
+    Its own directory tells: it is there from its first moment to its last, and never again.
+    """
+    root, suite = disk.mount, request.target.suite
+    yield Step(
+        "afresh",
+        "nothing is left of a debootstrap that was broken off",
+        (
+            Command(("umount", f"{root}/proc", f"{root}/sys"), statuses=(0, 1, 32, 64)),
+            Command(("find", root, "-xdev", "-mindepth", "1", "-delete"), seconds=1800),
+        ),
+        Look(Command(("test", "!", "-e", f"{root}/debootstrap"))),
+        STAYS,
+        ended_by="skeleton",
+    )
     yield Step(
         "skeleton",
-        f"a {request.target.suite} whose kernel, modules and boot loader stay; all else will be the source's",
-        (Command((*words, disk.mount, request.target.mirror), seconds=3600),),
+        f"a {suite} {about}",
+        (Command(("debootstrap", *options, suite, root, request.target.mirror), seconds=3600),),
         undo=STAYS,
-        advice=f"its own log: {disk.mount}/debootstrap/debootstrap.log",
+        advice=f"its own log: {root}/debootstrap/debootstrap.log",
     )
-    yield from booting_steps(disk, GRUB_FOR_BIOS, STAYS)
 
 
 def loader_steps(request: Request, facts: Facts, disk: Layout) -> Iterator[Step]:

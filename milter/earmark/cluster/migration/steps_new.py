@@ -7,7 +7,7 @@ from earmark.cluster.migration import edits, edits_new
 from earmark.cluster.migration.actions import Command, Edit, Step
 from earmark.cluster.migration.layout import Layout
 from earmark.cluster.migration.request import Request
-from earmark.cluster.migration.steps_boot import BOOTS, GRUB_FOR_BIOS, STAYS, booting_steps
+from earmark.cluster.migration.steps_boot import BOOTS, GRUB_FOR_BIOS, STAYS, booting_steps, debian_steps
 from earmark.cluster.migration.steps_copy import serial_login
 
 PACKAGES = (
@@ -26,14 +26,8 @@ python3-apt are Ansible's; signatures and certificates are judged by the clock."
 
 def new_steps(request: Request, disk: Layout) -> Iterator[Step]:
     """Yield them."""
-    words = ("debootstrap", f"--include={','.join(PACKAGES)}", "--arch=amd64", request.target.suite)
-    yield Step(
-        "skeleton",
-        f"a {request.target.suite} with a kernel and an SSH server; root has no password, and no key yet",
-        (Command((*words, disk.mount, request.target.mirror), seconds=3600),),
-        undo=STAYS,
-        advice=f"its own log: {disk.mount}/debootstrap/debootstrap.log",
-    )
+    about = "with a kernel and an SSH server; root has no password, and no key yet"
+    yield from debian_steps(request, disk, about, (f"--include={','.join(PACKAGES)}", "--arch=amd64"))
     if request.source.files:
         yield _files(request, disk)
     yield _machine(request, disk)

@@ -151,6 +151,22 @@ def test_undo_lets_the_disk_go_and_deletes_nothing_and_it_can_be_begun_again(ste
     assert lab.disk == whole.disk
 
 
+def test_a_debootstrap_that_was_broken_off_is_begun_anew_and_one_that_ended_is_left_as_it_is(tmp_path: Path) -> None:
+    kernel = 'kernel = "debootstrap"\n'
+    asked = request((kernel, f'{kernel}mount = "{tmp_path}"\n'))
+    steps = tuple(step for step in plan_of(asked, facts(asked)) if step.name == "afresh")
+    root = tmp_path / "mail"
+    (root / "etc").mkdir(parents=True)
+    (root / "etc" / "hostname").touch()
+    journal = Memory()
+    assert Runner(steps, Machines({}), journal, Silent()).run() == Ended("afresh")
+    assert (root / "etc" / "hostname").exists()
+    (root / "debootstrap").mkdir()
+    (root / "debootstrap" / "debootstrap.log").touch()
+    assert Runner((*steps, Step("skeleton", "", ())), Machines({}), journal, Silent()).run() == Ended("skeleton")
+    assert list(root.iterdir()) == []
+
+
 def test_a_disk_that_holds_something_is_not_written_to() -> None:
     lab = host()
     lab.fails = lambda words: Answer(0, "ext4") if words == "here: blkid --probe /dev/drbd0" else None
