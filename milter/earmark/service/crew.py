@@ -2,7 +2,8 @@
 
 A child goes STARTING -> READY -> DRAINING and is then gone. It says something every second (HEARTBEAT); one that is
 silent for LATE seconds hangs and is killed. A new generation starts beside the old one, and takes over when all its
-workers are ready; should one of them fail, all of them go, and the old generation has not noticed.
+workers are ready; it is in force when no worker of the old one takes connections any more. Should one of them fail, all
+of them go, and the old generation has not noticed.
 """
 
 import enum
@@ -102,6 +103,7 @@ class Crew:
         self.scanners = ScannerBoard(log)
         self.leaving = False
         self._candidate: Bundle | None = None
+        self._taking_over = False
         self._decided: Callable[[str], object] = str
         self._backoff = {role: _Backoff() for role in Role}
         self._selector = selector
@@ -174,6 +176,7 @@ class Crew:
             self._post(child, message)
             if child.state is State.STARTING:
                 self._became_ready(child)
+            self._in_force_when_alone()
 
     def _post(self, child: Child, message: Message) -> None:
         """Put on the boards what a child says. A watcher of another generation knows other lists and scanners."""
@@ -206,6 +209,7 @@ class Crew:
         self.board.forget(pid)
         self.scanners.forget(pid)
         self.retired.update(child.counters)
+        self._in_force_when_alone()
         now = time.monotonic()
         asked = child.state is State.DRAINING
         self._log.event("ended", level="info" if asked else "error", role=child.role, pid=pid, how=how, asked=asked)
@@ -243,7 +247,14 @@ class Crew:
         for child in list(self.children.values()):
             if child.bundle is not new:
                 self._drain(child)
-        self._decided("")
+        self._taking_over = True
+
+    def _in_force_when_alone(self) -> None:
+        """Call the new generation in force when whoever connects from now on is judged by it."""
+        others = (child for child in self.children.values() if child.bundle is not self.bundle)
+        if self._taking_over and not any(child.accepting for child in others):
+            self._taking_over = False
+            self._decided("")
 
     def _give_up(self, reason: str) -> None:
         failed, self._candidate = self._candidate, None
