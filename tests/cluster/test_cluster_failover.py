@@ -21,7 +21,7 @@ POWER = 15.0
 """Where its host is lost, with a token of 1 s."""
 NETWORK = 15.0
 """Where its host loses the network of the clients."""
-CRASH = 15.0
+CRASH = 5.0
 """Where the filter dies: until Pacemaker looks, and it and Postfix have started."""
 NONE = 1.0
 """Where nothing moves: what a busy machine makes of two messages in a row."""

@@ -154,7 +154,8 @@ def _virus(action: str) -> str:
 
 
 def _unscanned(action: str) -> str:
-    return f'virus_unscanned = "{action}"\nspam_unscanned = "{action}"\nvirus_defer_for = {DEFER_FOR}\nspam_defer_for = {DEFER_FOR}\n'
+    waiting = f"virus_defer_for = {DEFER_FOR}\nspam_defer_for = {DEFER_FOR}\n"
+    return f'virus_unscanned = "{action}"\nspam_unscanned = "{action}"\n{waiting}'
 
 
 # The domains whose mail is scanned, and what makes their [content] differ from the default.
