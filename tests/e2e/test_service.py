@@ -326,6 +326,15 @@ def test_nonsense_on_the_control_socket_harms_nobody(service: RunningService) ->
     assert service.status()["state"] == "ready"
 
 
+def test_a_worker_holds_nothing_of_its_own_twice(service: RunningService) -> None:
+    def holds(pid: int) -> list[int]:
+        names = [descriptor.readlink().name for descriptor in Path(f"/proc/{pid}/fd").iterdir()]
+        return [names.count(name) for name in ("history.sqlite", "anon_inode:[eventpoll]")]
+
+    once = [[1, 1]] * len(service.workers())
+    wait_until(lambda: [holds(pid) for pid in service.workers()] == once, "each has one history, and one event loop")
+
+
 def test_its_descriptors_do_not_grow_with_reloads_and_killed_workers(service: RunningService) -> None:
     def held() -> int:
         return len(list(Path(f"/proc/{service.process.pid}/fd").iterdir()))

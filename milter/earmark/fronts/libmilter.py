@@ -18,6 +18,7 @@ import asyncio
 import os
 import signal
 import socket
+import stat
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -342,9 +343,10 @@ def _inode(descriptor: int) -> int:
 def _listening() -> Iterator[int]:
     """Return the descriptors of this process that accept connections."""
     for entry in list(Path("/proc/self/fd").iterdir()):
-        with suppress(OSError):  # closed meanwhile, or no socket
+        with suppress(OSError):  # closed meanwhile
             descriptor = int(entry.name)
-            probe = socket.socket(fileno=os.dup(descriptor))
-            with probe:
+            if not stat.S_ISSOCK(os.fstat(descriptor).st_mode):
+                continue
+            with socket.socket(fileno=os.dup(descriptor)) as probe:
                 if probe.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
                     yield descriptor
