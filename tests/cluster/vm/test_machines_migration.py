@@ -6,7 +6,6 @@ from collections.abc import Mapping
 import pytest
 
 from cluster_lab.machines.console import Console
-from cluster_lab.machines.host import Host
 from cluster_lab.machines.lab import Lab
 from cluster_lab.machines.old_guest import ADDRESS, MILTER, PASSWORD, furnish
 from cluster_lab.machines.payload import PYTHONPATH, write_payload
@@ -39,7 +38,6 @@ volume_group = "vg_mail"
 [guest]
 mac = "{_MAC}"
 """
-_SECTOR = 512
 _NETWORK = "user,id=network,net=192.0.2.0/24,host=192.0.2.1,dhcpstart=192.0.2.100,restrict=on"
 
 
@@ -62,7 +60,7 @@ def test_a_xen_machine_is_moved_and_boots_to_a_login_and_an_answering_filter(lab
         host.write("/root/mail.toml", _REQUEST)
         path = f"PYTHONPATH={PYTHONPATH.format(top='/payload')}"
         host.run("env", path, "python3", "-m", "earmark", "migrate", "run", "--yes", "/root/mail.toml", within=1500)
-    disk = _volume(host, disks[0])
+    disk = storage.guest_disk(disks[0])
     host.power_off()
     with lab.timed("guest: first boot of the moved disk to an answering filter"):
         smtp, milter = free_port(), free_port()
@@ -79,16 +77,6 @@ def test_a_xen_machine_is_moved_and_boots_to_a_login_and_an_answering_filter(lab
         console.close()
         guest.monitor("system_powerdown")  # what `virsh shutdown` does
         guest.wait_gone()
-
-
-def _volume(host: Host, disk: Disk) -> Disk:
-    """Return the guest's disk as a stretch of one half of the mirror: what lies below LVM, RAID1 and partitions."""
-    start = host.run("cat", "/sys/block/sda/sda2/start")
-    data = host.run("cat", "/sys/block/md1/md/dev-sda2/offset")
-    _, _, kind, _, within = host.run("dmsetup", "table", "vg_host-earmark").split()
-    assert kind == "linear"
-    sectors = sum(int(part) for part in (start, data, within))
-    return disk._replace(offset=sectors * _SECTOR, size=int(host.run("blockdev", "--getsize64", DEVICE)))
 
 
 def _boot(lab: Lab, disk: Disk, ports: Mapping[int, int]) -> Machine:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from cluster_lab.machines.host import Host
+from cluster_lab.machines.qemu import Disk
 from earmark.cluster.files import File
 from earmark.cluster.inventory import Inventory, load_inventory
 from earmark.cluster.render import render
@@ -15,6 +16,7 @@ IN_STEP = "UpToDate/UpToDate"
 _PLACED = ("etc/drbd.d/", "etc/lvm/", "etc/mdadm/", "etc/modules-load.d/")
 _SECRET = 'common { net { shared-secret "for this test alone"; } }\n'  # noqa: S105 - of machines that live for minutes
 _PARTITIONS = "label: gpt\nsize=8MiB, name=boot\nname=data\n"
+_SECTOR = 512
 _FENCED = "/run/fenced"
 # An emulated processor that waits for its turn does not answer within the half second that is rendered.
 _PING = ("ping-timeout 5;", "ping-timeout 50;")
@@ -98,6 +100,17 @@ class Storage:
 
     def demote(self) -> None:
         self._host.run("drbdadm", "secondary", self.inventory.name)
+
+    def guest_disk(self, half: Disk) -> Disk:
+        """Return the replicated disk as a stretch of the first disk: what lies below LVM, RAID1 and partitions."""
+        run = self._host.run
+        start = run("cat", "/sys/block/sda/sda2/start")
+        data = run("cat", "/sys/block/md1/md/dev-sda2/offset")
+        name = f"{self.inventory.storage.volume_group}-{self.inventory.name}"
+        _, _, kind, _, within = run("dmsetup", "table", name).split()
+        assert kind == "linear"
+        sectors = sum(int(part) for part in (start, data, within))
+        return half._replace(offset=sectors * _SECTOR, size=int(run("blockdev", "--getsize64", DEVICE)))
 
     def fenced(self) -> list[str]:
         """Return whom DRBD has had fenced from here, in the order of it."""
