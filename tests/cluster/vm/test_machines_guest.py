@@ -9,8 +9,9 @@ import pytest
 
 from cluster_lab.machines.host import Host
 from cluster_lab.machines.lab import Lab
+from cluster_lab.machines.login import new_key
 from cluster_lab.machines.mirror import Mirror
-from cluster_lab.machines.new_guest import BUILDING, UNSAFE, Guest, building_files, new_key, write_packages
+from cluster_lab.machines.new_guest import BUILDING, UNSAFE, Guest, building_files, write_packages
 from cluster_lab.machines.payload import PYTHONPATH, ROOT, write_payload
 from cluster_lab.machines.qemu import LARGE, Disk
 from cluster_lab.machines.storage import Storage, example, host_files
@@ -49,13 +50,14 @@ def test_a_guest_is_built_on_an_empty_disk_boots_and_filters_mail_once_the_roles
     with lab.timed("new guest: from there until SSH lets root in"):
         guest.wait_ssh()
     _assert_as_asked_for(guest)
-    write_files(render(example()), lab.top / "rendered")
+    rendered = lab.top / "rendered"
+    write_files(render(example()), rendered)
     (wheel,) = (lab.top / "wheels").glob("earmark-*.whl")
     with lab.timed("new guest: the roles"):
-        first = guest.apply_roles(lab.top, wheel)
+        first = guest.apply_roles(rendered, wheel)
     assert not first.status, first.output
     with lab.timed("new guest: the roles, the second time"):
-        second = guest.apply_roles(lab.top, wheel)
+        second = guest.apply_roles(rendered, wheel)
     assert not second.status, second.output
     assert second.changed == []
     with lab.timed("new guest: shut down"):

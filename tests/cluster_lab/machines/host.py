@@ -55,22 +55,23 @@ class Host:
         more: Sequence[Disk],
         backplane: Backplane,
         size: Size,
+        options: Sequence[str],
     ) -> None:
         """Start it. `disks` are SCSI disks, /dev/sda and so on; `more` are /dev/vdb and so on."""
         self.name = name
         self.transcript: list[str] = []
-        options = ["-kernel", str(boot.kernel), "-initrd", str(boot.initramfs)]
-        options += ["-append", f"{_COMMAND_LINE} lab.host={name}"]
+        words = ["-kernel", str(boot.kernel), "-initrd", str(boot.initramfs)]
+        words += ["-append", f"{_COMMAND_LINE} lab.host={name}"]
         for number, disk in enumerate([Disk(boot.root, read_only=True), *more]):
-            options += ["-drive", disk.driver(f"v{number}"), "-device", f"virtio-blk-pci,drive=v{number}"]
-        options += ["-device", "virtio-scsi-pci,id=scsi"]
+            words += ["-drive", disk.driver(f"v{number}"), "-device", f"virtio-blk-pci,drive=v{number}"]
+        words += ["-device", "virtio-scsi-pci,id=scsi"]
         for number, disk in enumerate(disks):
-            options += ["-drive", disk.driver(f"s{number}")]
-            options += ["-device", f"scsi-hd,bus=scsi.0,drive=s{number},id=disk{number},lun={number}"]
-        options += backplane.options()
-        options += ["-device", "virtio-serial-pci", "-device", "virtserialport,chardev=agent,name=earmark.lab"]
-        options += ["-chardev", f"socket,id=agent,path={top}/agent,server=on,wait=off"]
-        self.machine = Machine(top, name, size, options)
+            words += ["-drive", disk.driver(f"s{number}")]
+            words += ["-device", f"scsi-hd,bus=scsi.0,drive=s{number},id=disk{number},lun={number}"]
+        words += backplane.options()
+        words += ["-device", "virtio-serial-pci", "-device", "virtserialport,chardev=agent,name=earmark.lab"]
+        words += ["-chardev", f"socket,id=agent,path={top}/agent,server=on,wait=off"]
+        self.machine = Machine(top, name, size, [*words, *options])
         self._agent = self.machine.connect("agent")  # before the agent looks: it ends when nobody is there
 
     def wait_ready(self) -> None:

@@ -44,11 +44,19 @@ class Lab:
         return new_disk(self.top / f"{name}.img", mebibytes)
 
     def host(
-        self, name: str, disks: Sequence[Disk], files: Mapping[str, File], more: Sequence[Disk] = (), size: Size = SMALL
+        self,
+        name: str,
+        disks: Sequence[Disk],
+        files: Mapping[str, File],
+        *,
+        more: Sequence[Disk] = (),
+        size: Size = SMALL,
+        options: Sequence[str] = (),
     ) -> Host:
         """Start a host that has these files already, by path from the root without the leading slash.
 
-        Await it with its `wait_ready`. The two share one backplane, whenever they are there.
+        Await it with its `wait_ready`. The two share one backplane, whenever they are there. `options` are QEMU's, for
+        what no other host has.
         """
         ends = {each: self.top / f"backplane-{each}" for each in _MACS}
         (other,) = set(ends) - {name}
@@ -56,7 +64,7 @@ class Lab:
         top = self._directory(name)
         boot = Boot(self.image.kernel, top / "initramfs", self.image.host)
         write_initramfs(self.image, files, boot.initramfs)
-        host = Host(top, name, boot, disks, more=more, backplane=backplane, size=size)
+        host = Host(top, name, boot, disks, more=more, backplane=backplane, size=size, options=options)
         self._hosts.append(host)
         return host
 

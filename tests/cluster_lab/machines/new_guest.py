@@ -1,16 +1,15 @@
 """A guest that begins empty: what a host has to build it of, and the machine that its disk then is."""
 
-import json
 import shutil
 import smtplib
 import subprocess
-import sys
 import tarfile
 from io import BytesIO
 from pathlib import Path
 
 from cluster_lab.machines.image import PATH
 from cluster_lab.machines.lab import Lab
+from cluster_lab.machines.login import Login, play
 from cluster_lab.machines.mirror import ADDRESS as MIRROR
 from cluster_lab.machines.mirror import Mirror
 from cluster_lab.machines.old_guest import PATIENT
@@ -62,11 +61,6 @@ def building_files(key: Path) -> dict[str, File]:
     }
 
 
-def new_key(file: Path) -> None:
-    """Make a pair of SSH keys."""
-    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", file], check=True)
-
-
 def write_packages(mirror: Mirror, disk: Path) -> None:
     """Write a disk with the packages that a guest begins with.
 
@@ -115,10 +109,10 @@ class Guest:
     """The machine that boots the built disk, running from the constructor on."""
 
     def __init__(self, lab: Lab, disk: Disk, mirror: Mirror, key: Path) -> None:
-        self._key = key
         guest = example().guest
         assert guest
         self._ports = {port: free_port() for port in _PORTS}
+        self._login = Login(key, self._ports[22])
         ways = "".join(f",hostfwd=tcp:127.0.0.1:{here}-{guest.address}:{port}" for port, here in self._ports.items())
         options = ["-drive", disk.driver("disk"), "-device", "virtio-blk-pci,drive=disk,bootindex=1"]
         options += ["-netdev", f"{_NETWORK},id=network{ways},{mirror.option()}"]
@@ -131,7 +125,7 @@ class Guest:
 
     def wait_ssh(self) -> None:
         """Return when it lets an administrator in."""
-        wait_until(lambda: not self._ssh("true").returncode, "ssh", _PATIENT)
+        wait_until(lambda: not self._login.attempt("true").returncode, "ssh", _PATIENT)
 
     def wait_smtp(self) -> None:
         """Return when its SMTP server greets."""
@@ -143,48 +137,26 @@ class Guest:
 
     def run(self, line: str) -> str:
         """Return what a line of shell prints there, as root by SSH."""
-        ended = self._ssh(line)
-        assert not ended.returncode, f"{line}: status {ended.returncode}\n{ended.stdout}{ended.stderr}"
-        return ended.stdout
+        return self._login.run(line)
 
     def send(self, subject: str) -> None:
         """Send its root a message from outside."""
         with smtplib.SMTP("127.0.0.1", self._ports[25], timeout=120) as session:
             session.sendmail("someone@example.net", f"root@{self.machine.name}", f"Subject: {subject}\r\n\r\nhello\r\n")
 
-    def apply_roles(self, top: Path, wheel: Path) -> Run:
-        """Apply what runs in the guest, by the playbook that ships and the inventory in `top`/rendered."""
+    def apply_roles(self, rendered: Path, wheel: Path) -> Run:
+        """Apply what runs in the guest, by the playbook that ships and the files that are rendered."""
         variables = {
-            "ansible_host": "127.0.0.1",
-            "ansible_port": self._ports[22],
-            "ansible_ssh_private_key_file": str(self._key),
-            "ansible_ssh_common_args": " ".join(self._options()),
             "earmark_wheel": str(wheel),
             "earmark_contents": ["unbound"],  # scanners would need the memory of this computer, and hours
         }
-        command: list[str | Path] = [sys.executable, "-m", "ansible", "playbook"]
-        command += [ROOT / "deploy" / "ansible" / "cluster.yml", "--limit", "guest"]
-        command += ["--inventory", top / "rendered" / "cluster" / "ansible.yml", "--extra-vars", json.dumps(variables)]
-        settings = {"ANSIBLE_NOCOLOR": "1", "ANSIBLE_PIPELINING": "1", "ANSIBLE_TIMEOUT": "120"}
-        settings |= {"ANSIBLE_HOME": str(top / "ansible"), "HOME": str(top), "PATH": PATH, "LC_ALL": "C.UTF-8"}
-        run = subprocess.run(
-            command, env=settings, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=3600,
-            check=False,
-        )  # fmt: skip
-        return Run(run.returncode, run.stdout)
+        playbook = ROOT / "deploy" / "ansible" / "cluster.yml"
+        return play(playbook, rendered, {self.machine.name: self._login}, variables)
 
     def shut_down(self) -> None:
         """Do what `virsh shutdown` does, and return when it is off."""
         self.machine.monitor("system_powerdown")
         self.machine.wait_gone()
-
-    def _options(self) -> list[str]:
-        known = f"{self._key}.known"
-        return ["-o", "StrictHostKeyChecking=accept-new", "-o", f"UserKnownHostsFile={known}", "-o", "BatchMode=yes"]
-
-    def _ssh(self, line: str) -> "subprocess.CompletedProcess[str]":
-        command = ["ssh", "-q", "-i", str(self._key), "-p", str(self._ports[22]), *self._options(), "root@127.0.0.1"]
-        return subprocess.run([*command, line], capture_output=True, text=True, timeout=300, check=False)
 
     def _mail_answer(self) -> int:
         """Return the reply to MAIL FROM; 0 where there was a greeting and nothing else, -1 where there was none."""

@@ -42,7 +42,9 @@ class Run(NamedTuple):
             re.MULTILINE,
         )
         return [
-            f"{name} [{on}]" for name, said in tasks for on in re.findall(r"^changed: \[(\S+?)\]", said, re.MULTILINE)
+            f"{name} [{on}]"
+            for name, said in tasks
+            for on in re.findall(r"^changed: \[(\S+?)(?: -> .*)?\]", said, re.MULTILINE)
         ]
 
     @property
