@@ -52,6 +52,8 @@ def _machine(request: Request, disk: Layout) -> Step:
             Edit(root, "/etc/hostname", partial(edits_new.hostname, name=request.name), create=True),
             Edit(root, "/etc/fstab", table, create=True),
             Edit(root, "/etc/apt/sources.list.d/security.list", updates, create=True),
+            # What debootstrap has fetched looks fresh to Ansible, and has no security updates in it.
+            Command(("rm", "-r", "-f", f"{root}/var/lib/apt/lists")),
             serial_login(root),
             Edit(root, "/etc/sysctl.d/60-earmark-arp.conf", edits.announcing, create=True),
         ),

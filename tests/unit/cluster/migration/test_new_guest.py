@@ -142,9 +142,10 @@ def test_undo_lets_the_disk_go_and_deletes_nothing_and_it_can_be_begun_again(ste
     whole, lab, journal, heard = host(), host(), Memory(), Silent()
     run(whole, Memory())
     assert run(lab, journal, until=step.name).step == step.name
+    done = len(lab.ran)
     assert Runner(plan(), lab, journal, heard).undo().why == ""
     assert not lab.memory - {"up"}
-    assert not {line.split()[1] for line in lab.ran} & {"lvremove", "wipefs", "vgremove", "pvremove", "rm", "dd"}
+    assert not {line.split()[1] for line in lab.ran[done:]} & {"lvremove", "wipefs", "vgremove", "pvremove", "rm", "dd"}
     if "partition" in lab.disk:
         assert "partition stays; by hand: wipefs --all /dev/drbd0" in heard.lines
     assert run(lab, journal).why == ""
