@@ -52,13 +52,22 @@ def _machine(request: Request, disk: Layout) -> Step:
             Edit(root, "/etc/hostname", partial(edits_new.hostname, name=request.name), create=True),
             Edit(root, "/etc/fstab", table, create=True),
             Edit(root, "/etc/apt/sources.list.d/security.list", updates, create=True),
-            # What debootstrap has fetched looks fresh to Ansible, and has no security updates in it.
-            Command(("rm", "-r", "-f", f"{root}/var/lib/apt/lists")),
+            *(Command(words) for words in _forget_packages(f"{root}/var/lib/apt/lists")),
             serial_login(root),
             Edit(root, "/etc/sysctl.d/60-earmark-arp.conf", edits.announcing, create=True),
         ),
         undo=STAYS,
     )
+
+
+def _forget_packages(lists: str) -> Iterator[tuple[str, ...]]:
+    """Yield commands that empty apt's lists, and make them old.
+
+    Those of debootstrap lack the security updates, and Ansible takes them for fresh.
+    """
+    yield "rm", "-r", "-f", lists
+    yield "install", "-d", "-m", "0755", f"{lists}/partial"
+    yield "touch", "--date=@0", lists
 
 
 def _access(request: Request, disk: Layout) -> Step:
