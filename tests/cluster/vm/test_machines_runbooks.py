@@ -112,9 +112,11 @@ def test_a_split_brain_is_mended_by_the_runbook_and_the_victims_mail_is_saved(la
     with lab.timed("split brain: both write, each without the other"):
         Storage(active).wait_connected(IN_STEP)
         backplane = example().host(victim.name).backplane.interface
-        victim.run("ip", "link", "set", backplane, "down")
-        for host in (victim, active):
-            host.wait_for("WFConnection", "drbdadm", "cstate", "earmark")
+        with _guest_disk(active), _writer(active) as waits:
+            victim.run("ip", "link", "set", backplane, "down")
+            for host in (victim, active):
+                host.wait_for("WFConnection", "drbdadm", "cstate", "earmark")
+        lab.note(max(waits), "split brain: the longest that a write waited when the backplane was cut")
         Storage(victim).promote()  # what stands for Pacemaker says that the other one is off, as broken fencing would
         _write(victim, "of-the-victim")
         _write(active, "of-the-active")
@@ -154,6 +156,33 @@ def _guest_disk(host: Host) -> Iterator[None]:
     yield
     _shell(host, "umount /mnt")
     _close(host)
+
+
+_WRITER = """
+import os, time
+end = time.monotonic() + 300
+with open("/mnt/before", "ab", buffering=0) as file, open("/run/waits", "w", buffering=1) as waits:
+    while time.monotonic() < end and not os.path.exists("/run/enough"):
+        begun = time.monotonic()
+        os.write(file.fileno(), bytes(512))
+        os.fsync(file.fileno())
+        waits.write(f"{time.monotonic() - begun:.3f}\\n")
+        time.sleep(0.05)
+os.rename("/run/waits", "/run/all-waits")
+"""
+
+
+@contextmanager
+def _writer(host: Host) -> Iterator[list[float]]:
+    """Write to the guest's disk all the while; what is yielded gets the seconds of each write at the end."""
+    waits: list[float] = []
+    host.write("/run/writer.py", _WRITER)
+    _shell(host, "python3 /run/writer.py >/run/writer.log 2>&1 </dev/null &")
+    host.wait_for(".", "cat", "/run/waits")
+    yield waits
+    _shell(host, "touch /run/enough")
+    host.wait_for("all-waits", "ls", "/run")
+    waits += [float(line) for line in host.run("cat", "/run/all-waits").split()]
 
 
 def _close(host: Host) -> None:

@@ -79,7 +79,11 @@ class Lab:
         """Note how long the block took."""
         begun = time.monotonic()
         yield
-        self.took.append(f"{time.monotonic() - begun:6.1f} s  {what}")
+        self.note(time.monotonic() - begun, what)
+
+    def note(self, seconds: float, what: str) -> None:
+        """Note how long something took."""
+        self.took.append(f"{seconds:6.1f} s  {what}")
 
     def logged(self) -> Iterator[tuple[str, str]]:
         """Yield what was done on each machine, and what its console said."""
