@@ -13,14 +13,19 @@ from cluster_lab.machines.login import new_key
 from cluster_lab.machines.mirror import Mirror
 from cluster_lab.machines.new_guest import BUILDING, UNSAFE, Guest, building_files, write_packages
 from cluster_lab.machines.payload import PYTHONPATH, ROOT, write_payload
-from cluster_lab.machines.qemu import LARGE, Disk
+from cluster_lab.machines.qemu import LARGE, Disk, cut_out
 from cluster_lab.machines.storage import Storage, example, host_files
 from earmark.cluster.files import write_files
 from earmark.cluster.render import render
+from earmark.cluster.runbooks import commands, render_runbooks
 
 pytestmark = pytest.mark.guest
 _VOLUME = 4000
 """MiB of the guest's disk."""
+_MORE = 512 << 20
+"""Bytes that it gets later."""
+_ROOM = "df --block-size=1 --output=size / | tail -n 1"
+"""Prints the bytes of the file system."""
 
 
 @pytest.fixture
@@ -42,8 +47,9 @@ def test_a_guest_is_built_on_an_empty_disk_boots_and_filters_mail_once_the_roles
     host = _host(lab, mirror, key)
     with lab.timed("new guest: earmark migrate run"):
         _build(host)
-    disk = Storage(host).guest_disk(Disk(lab.top / "sda.img"))
+    half = Storage(host).guest_disk(Disk(lab.top / "sda.img"))
     host.power_off()
+    disk = cut_out(half, lab.top / "guest.img")
     with lab.timed("new guest: first boot to the login prompt"):
         guest = Guest(lab, disk, mirror, key)
         guest.wait_login()
@@ -70,6 +76,20 @@ def test_a_guest_is_built_on_an_empty_disk_boots_and_filters_mail_once_the_roles
     guest.send("after the boot")
     guest.run("until grep -q 'after the boot' /var/mail/root; do sleep 0.2; done")
     assert "X-Earmark" in guest.run("cat /var/mail/root")
+    with lab.timed("new guest: its disk grows by the runbook"):
+        _grow(guest, half.size + _MORE)
+
+
+def _grow(guest: Guest, size: int) -> None:
+    """Type what the runbook has for the guest, once its disk is larger."""
+    before = int(guest.run(_ROOM))
+    guest.grow_disk(size)
+    runbook = render_runbooks(example())["cluster/runbooks/growing.md"].text
+    lines = [line for machine, line in commands(runbook, "Above") if machine == guest.machine.name]
+    assert [line.split()[0] for line in lines] == ["apt-get", "growpart", "pvresize", "lvextend"]
+    for line in lines:
+        guest.run(line)
+    assert int(guest.run(_ROOM)) > before + _MORE * 0.9
 
 
 def _host(lab: Lab, mirror: Mirror, key: Path) -> Host:

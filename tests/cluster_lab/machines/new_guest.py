@@ -153,6 +153,10 @@ class Guest:
         playbook = ROOT / "deploy" / "ansible" / "cluster.yml"
         return play(playbook, rendered, {self.machine.name: self._login}, variables)
 
+    def grow_disk(self, size: int) -> None:
+        """Do what `virsh blockresize` does: the running guest has a disk of so many bytes."""
+        self.machine.monitor("block_resize", device="disk", size=size)
+
     def shut_down(self) -> None:
         """Do what `virsh shutdown` does, and return when it is off."""
         self.machine.monitor("system_powerdown")

@@ -5,6 +5,7 @@ no taps, no bridges. QEMU dies with the test, whatever becomes of that.
 """
 
 import json
+import os
 import socket
 import subprocess
 import time
@@ -143,4 +144,12 @@ def new_disk(file: Path, mebibytes: int) -> Disk:
     """Return a new disk of zeros, which takes no space until it is written to."""
     with file.open("wb") as image:
         image.truncate(mebibytes << 20)
+    return Disk(file)
+
+
+def cut_out(disk: Disk, file: Path) -> Disk:
+    """Return a copy of a stretch as an image of its own, which can be made larger."""
+    stretch = ("iflag=skip_bytes,count_bytes", f"skip={disk.offset}", f"count={disk.size}")
+    subprocess.run(["dd", "status=none", "bs=1M", "conv=sparse", *stretch, f"if={disk.file}", f"of={file}"], check=True)
+    os.truncate(file, disk.size)
     return Disk(file)
