@@ -62,7 +62,7 @@ class _Answer(SimpleHTTPRequestHandler):
         if archive == "wheels":
             self.path = f"/{path}"
             super().do_GET()
-        elif archive in self._sites and ".." not in path.split("/"):
+        elif archive in self._sites and not {"", ".."} & set(path.split("/")):
             self._answer(archive, path)
         else:
             self.send_error(HTTPStatus.NOT_FOUND)
