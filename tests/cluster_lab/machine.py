@@ -30,6 +30,9 @@ class Machine:
             (disk / directory[1:]).mkdir(parents=True, exist_ok=True)
         for directory in ("corosync", "pacemaker"):
             (disk / "var/log" / directory).mkdir()
+        log = disk / "var/log/mail.log"  # postsuper writes there under its own account, or Postfix does not start
+        log.touch()
+        shutil.chown(log, "postfix")
         self.own()
 
     def own(self) -> None:

@@ -81,6 +81,8 @@ class MailService:
         """Start Postfix; without `delivering` all that it takes waits in its queue."""
         self._host.write("/etc/postfix/main.cf", _MAIN + ("" if delivering else _WAITING))
         self._host.write("/etc/postfix/master.cf", _MASTER)
+        # postsuper writes there under its own account, and stops where it cannot: then Postfix does not start.
+        self._host.run("install", "-o", "postfix", "-m", "0644", "/dev/null", "/var/log/mail.log")
         self._host.run("postfix", "start")
 
     def stop(self) -> None:
@@ -101,6 +103,11 @@ class MailService:
         queues = " ".join(f"{MOUNT}/queue/{name}" for name in _QUEUES)
         text = self._host.run("sh", "-c", f"find {queues} -type f -exec postcat -h {{}} +")
         return [int(number) for number in _NUMBER.findall(text)]
+
+    def leave_unfinished(self) -> None:
+        """Leave in the queue what a crash can leave there: a file that was being made, under its first name."""
+        name = f"{MOUNT}/queue/incoming/658806.443"
+        self._host.run("install", "-o", "postfix", "-m", "0600", "/dev/null", name)
 
     def deliver(self) -> list[int]:
         """Have the queue delivered; return the numbers of all messages in the mailbox."""
