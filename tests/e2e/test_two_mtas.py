@@ -181,8 +181,12 @@ def _text(question: str) -> str:
 
 
 def facts(record: Record | None) -> dict[str, Any]:
-    """Return what was known, but for what is counted or waits: each MTA has that for itself."""
-    questions = ((question_from_parts(parts), fact) for parts, fact in (record.facts if record else ()))
+    """Return what was known, but for what is counted or waits: each MTA has that for itself.
+
+    An exempt message needs nothing: what a look-up that began at connect had found before the login is chance.
+    """
+    needed = record.facts if record and not record.exempt else ()
+    questions = ((question_from_parts(parts), fact) for parts, fact in needed)
     return {
         _text(question_text(question)): (fact.status, tuple(map(_neutral, fact.data)))
         for question, fact in questions
