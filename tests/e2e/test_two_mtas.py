@@ -13,7 +13,7 @@ import pytest
 
 from e2e_lab import smtp
 from e2e_lab.clamd import EICAR
-from e2e_lab.configuration import ENGINE
+from e2e_lab.configuration import ENGINE, list_of
 from e2e_lab.exim import Exim
 from e2e_lab.faults import Fault
 from e2e_lab.lab import Lab
@@ -22,7 +22,7 @@ from e2e_lab.processes import wait_until
 from e2e_lab.smtp import Peer, Reply, Sent
 from e2e_lab.spamd import GTUBE
 from e2e_lab.store import Delivery, take_apart
-from earmark.core.evidence import question_from_parts, question_text
+from earmark.core.evidence import Listing, Question, question_from_parts, question_text
 from earmark.core.record import Record
 from earmark.stores import recall
 from earmark.stores.history import FILE_NAME
@@ -180,18 +180,26 @@ def _text(question: str) -> str:
     return _neutral(re.sub(r"^(dkim|arc|virus|spam) \w{12}", r"\1 ID", question))
 
 
-def facts(record: Record | None) -> dict[str, Any]:
-    """Return what was known, but for what is counted or waits: each MTA has that for itself.
+def facts(played: Played) -> dict[str, Any]:
+    """Return what was needed and known of a message, but for what is counted or waits: each MTA has that for itself.
 
-    An exempt message needs nothing: what a look-up that began at connect had found before the login is chance.
+    Look-ups begin at connect, for any policy's recipient. Of those that nobody needed then, it is chance which had been
+    answered when the verdict was told: whose list is not the recipient's, and all of an exempt message.
     """
-    needed = record.facts if record and not record.exempt else ()
-    questions = ((question_from_parts(parts), fact) for parts, fact in needed)
+    record, refused = played.message, played.refused
+    if record is None or record.exempt:
+        return {}
+    lists = {list_of(one["address"]) for one in record.recipients if one["address"] not in refused}
+    asked = ((question_from_parts(parts), fact) for parts, fact in record.facts)
     return {
         _text(question_text(question)): (fact.status, tuple(map(_neutral, fact.data)))
-        for question, fact in questions
-        if question.kind not in _COUNTED
+        for question, fact in asked
+        if _is_needed(question, lists)
     }
+
+
+def _is_needed(question: Question, lists: set[str]) -> bool:
+    return question.zone in lists if isinstance(question, Listing) else question.kind not in _COUNTED
 
 
 def delivered(played: Played) -> list[tuple[str, str, tuple[bytes, ...]]]:
@@ -221,7 +229,7 @@ def test_the_same_is_answered_and_judged(played: dict[str, tuple[Played, Played]
     postfix, exim = played[name]
     assert replies(exim.sent) == replies(postfix.sent)
     assert judged(exim) == judged(postfix)
-    known, known_to_exim = facts(postfix.message), facts(exim.message)
+    known, known_to_exim = facts(postfix), facts(exim)
     assert known_to_exim.items() <= known.items()
     of_refused = known.keys() - known_to_exim.keys()
     assert all(any(recipient in question for recipient in postfix.refused) for question in of_refused), of_refused

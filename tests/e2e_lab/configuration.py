@@ -174,12 +174,20 @@ SCANNED = {
     "waits.test": _unscanned("defer"),
 }
 DOMAINS = (*UNSCANNED, *SCANNED)
+_MOST = "bl.lab.test"
+"""The list that is asked for all but some of UNSCANNED."""
 MAY_REFUSE_AFTER_DATA = frozenset({"strict.test", "refuses.test", "confirmed.test"})
 
 _POLICIES = {
     **{name: f"{differs}\n{LISTS.format(zone=zone)}\n[content]\n{_OFF}" for name, (differs, zone) in UNSCANNED.items()},
-    **{name: f"{LISTS.format(zone='bl.lab.test')}\n[content]\n{differs}" for name, differs in SCANNED.items()},
+    **{name: f"{LISTS.format(zone=_MOST)}\n[content]\n{differs}" for name, differs in SCANNED.items()},
 }
+
+
+def list_of(address: str) -> str:
+    """Return the list of addresses that is asked for this recipient."""
+    _, zone = UNSCANNED.get(address.rpartition("@")[2].lower(), ("", _MOST))
+    return zone
 
 
 class Server(NamedTuple):
