@@ -27,6 +27,8 @@ NONE = 1.0
 """Where nothing moves: what a busy machine makes of two messages in a row."""
 REFUSED = 5
 """Refusals of the management board after which nothing can be under way that began before the first."""
+PACEMAKER_AFTER = 3.0
+"""Seconds that a host which boots has its votes before Pacemaker: the runbook is followed as fast as can be."""
 IN_VAIN = 60
 """Tries that must find nobody: some ten seconds of them."""
 
@@ -83,10 +85,10 @@ def test_an_upgrade_by_the_runbook_reboots_a_host_and_moves_nothing(episode: Epi
     host = episode.passive
     for command in _typed(episode, "upgrade", host.name):
         match command.line.split()[:2]:
-            case ["apt-get", _]:
-                continue  # this machine's packages are not the laboratory's
+            case ["apt-get" | "drbdadm", _]:
+                continue  # this machine's packages are not the laboratory's, and what replicates is the machines'
             case ["systemctl", "reboot"]:
-                host.reboot()
+                host.reboot(PACEMAKER_AFTER)
             case ["cat", "/proc/drbd"]:
                 episode.cluster.wait_until(lambda: host.votes == 3 and host.quorate, "it is back: 3 votes")
             case _:

@@ -26,6 +26,9 @@ class Arbitrator(Machine):
 class Host(Machine):
     """It runs corosync, the client of the arbitrator, Pacemaker, and a resolver."""
 
+    _pacemaker_after = 0.0
+    """Seconds until Pacemaker starts."""
+
     def start_services(self) -> None:
         if not (self.disk / "etc/corosync/corosync.conf").exists():  # yet to be installed
             return
@@ -37,7 +40,8 @@ class Host(Machine):
         wait_until(self._has_configuration, f"corosync of {self.name} has read its configuration")
         self.start("qdevice", "corosync-qdevice", "-f")
         own = ["PCMK_logfacility=none", "PCMK_logfile=/var/log/pacemaker/pacemaker.log"]
-        self.start("pacemakerd", "env", *own, "pacemakerd", "-f")
+        late = ["sh", "-c", 'sleep "$0"; exec "$@"', str(self._pacemaker_after)]
+        self.start("pacemakerd", "env", *own, *late, "pacemakerd", "-f")
 
     @property
     def votes(self) -> int:
@@ -57,16 +61,19 @@ class Host(Machine):
         """Send a signal to its corosync, such as "STOP"."""
         self.run("pkill", "--exact", f"--signal={signal_name}", "corosync")
 
-    def reboot(self) -> None:
+    def reboot(self, pacemaker_after: float) -> None:
         """Do what systemd does with the cluster's services at a reboot: stop them in good order, each waited for.
 
-        The kernel knows a program by the first 15 characters of its name.
+        The kernel knows a program by the first 15 characters of its name. Where a host starts, corosync is there, and
+        counts, before Pacemaker is: for so many seconds.
         """
         for service in ("pacemakerd", "corosync-qdevic", "corosync"):
             self.run("pkill", "--exact", "--signal=TERM", service)
             wait_until(lambda: not self._runs(service), f"{service} of {self.name} has ended", _STOPS_WITHIN)  # noqa: B023
         self.lose_power()
+        self._pacemaker_after = pacemaker_after
         self.boot()
+        self._pacemaker_after = 0.0
 
     def _runs(self, service: str) -> bool:
         return bool(self.run("sh", "-c", f"pgrep --exact {service} || true"))

@@ -56,7 +56,9 @@ class Namespaces:
             words, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=within, check=False
         )
         if done.returncode:
-            raise subprocess.CalledProcessError(done.returncode, list(map(str, command)), done.stdout, done.stderr)
+            failed = subprocess.CalledProcessError(done.returncode, list(map(str, command)), done.stdout, done.stderr)
+            failed.add_note(done.stderr)  # which its own text leaves out
+            raise failed
         return done.stdout
 
     def start(self, log: Path, *command: str | Path) -> "subprocess.Popen[bytes]":
